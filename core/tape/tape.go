@@ -1,0 +1,334 @@
+// Package tape keeps the audio of one track: appended by sample position, read by
+// whoever needs it, with a ledger that says of every sample where it is. It owns
+// audio in memory and its account; it knows no network and no clock but the
+// arrival times that frames bring.
+//
+// Positions count samples from the tape's first; they go on through gaps (filled
+// with silence), pauses (withheld) and changes of format.
+package tape
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/patchbay/patchbay/core/media"
+)
+
+// MaxBytes is how much unsettled audio a tape keeps: four minutes of telephony.
+// Past it the oldest audio is discarded, which the ledger tells.
+const MaxBytes = 2 << 20
+
+// MaxGap is the longest silence that is put in the place of audio that did not
+// come. The positions of a longer gap are discarded with reason DiscardLongGap.
+const MaxGap = time.Minute
+
+// maxJump is the longest gap that is believed at all.
+const maxJump = 24 * time.Hour
+
+// The tape's own reasons to discard.
+const (
+	DiscardBufferFull = "buffer_full"
+	DiscardLongGap    = "long_gap"
+)
+
+// Errors of Write.
+var (
+	ErrPosition = errors.New("tape: position is impossible")
+	ErrReplaced = errors.New("tape: another segment has begun")
+	ErrEnded    = errors.New("tape: has ended")
+)
+
+// Tape is the audio of one track. It is safe for concurrent use.
+type Tape struct {
+	mu       sync.Mutex
+	maxBytes int64
+	segments []segment // by start
+	spans    []span    // contiguous, from settled (in spans[head]) to end
+	head     int
+	settled  int64 // everything before is in a final state
+	sent     int64 // everything before was read
+	end      int64
+	bytes    int64 // kept in blocks
+	announce int64 // samples of the next gap that the vendor announced
+	withhold bool
+	refuse   string // not empty: everything written is discarded for this reason
+	joins    int64  // counts segments; only the newest one's Writer writes
+	writing  bool   // somebody may still write
+	ended    bool
+	led      Ledger
+
+	need int64         // the reader waits for this position; 0 when it does not wait
+	wake chan struct{} // holds a token when a waiting reader should look again
+}
+
+// New returns an empty tape that keeps at most maxBytes of unsettled audio
+// (MaxBytes when 0).
+func New(maxBytes int64) *Tape {
+	if maxBytes == 0 {
+		maxBytes = MaxBytes
+	}
+	return &Tape{maxBytes: maxBytes, wake: make(chan struct{}, 1)}
+}
+
+// segment is a stretch in one format. Its arrival line maps positions to time.
+type segment struct {
+	start  int64
+	format media.Format
+	anchor time.Time     // when the sample at start arrived; zero until known
+	offset time.Duration // correction of the line: the least delay seen lately
+	window struct {      // the least delay within the running window
+		least time.Duration
+		end   int64
+	}
+}
+
+// driftWindow is how long a stretch of audio is looked at for its least delay.
+const driftWindow = 10 * time.Second
+
+// Writer appends the audio of one segment, until the next one begins.
+type Writer struct {
+	t    *Tape
+	join int64
+}
+
+// Join begins a segment in format f and returns its writer, which counts positions
+// from zero. arrived is when the first sample arrived, or zero to take the first
+// frame's. The writer of the segment before is replaced.
+func (t *Tape) Join(f media.Format, arrived time.Time) (*Writer, error) {
+	if err := f.Validate(); err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return nil, ErrEnded
+	}
+	t.segments = append(t.segments, segment{start: t.end, format: f, anchor: arrived})
+	t.forgetSegments()
+	t.writing, t.announce = true, 0
+	t.joins++
+	t.signal()
+	return &Writer{t: t, join: t.joins}, nil
+}
+
+// forgetSegments keeps the table short on a leg that joins again and again.
+func (t *Tape) forgetSegments() {
+	const keep = 64
+	if n := len(t.segments) - keep; n > 0 && t.segments[n].start < t.settled {
+		t.segments = append([]segment(nil), t.segments[n:]...)
+	}
+}
+
+// segmentAt returns the segment that pos belongs to, by value; the zero segment
+// when there is none.
+func (t *Tape) segmentAt(pos int64) segment {
+	for i := len(t.segments) - 1; i >= 0; i-- {
+		if t.segments[i].start <= pos {
+			return t.segments[i]
+		}
+	}
+	return segment{format: media.Telephony}
+}
+
+// Write appends a frame. Audio that is there already counts as duplicate, audio
+// that comes too late as late, and a jump forward is filled with silence. It never
+// waits for a reader. After the next Join it fails with ErrReplaced, and the audio
+// counts as duplicate.
+func (w *Writer) Write(f media.Frame) error {
+	t := w.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return ErrEnded
+	}
+	seg := &t.segments[len(t.segments)-1]
+	format := seg.format
+	n := format.Samples(len(f.Payload))
+	pos := seg.start + f.Pos
+	if w.join == t.joins && (f.Pos < 0 || pos-t.end > format.SamplesIn(maxJump)) {
+		return fmt.Errorf("%w: sample %d of a segment, %d after the last", ErrPosition, f.Pos, pos-t.end)
+	}
+	t.led.Arrived += n
+	if w.join != t.joins {
+		t.led.Duplicate += n
+		return ErrReplaced
+	}
+	if pos > t.end {
+		t.gap(pos-t.end, format)
+	}
+	var known int64 // samples at the frame's start that have their place already
+	if pos < t.end {
+		known = min(n, t.end-pos)
+		if t.filledAt(pos) {
+			t.led.Late += known
+		} else {
+			t.led.Duplicate += known
+		}
+		if known == n {
+			return nil
+		}
+	}
+	fresh := n - known
+	t.led.Received += fresh
+	switch {
+	case t.withhold:
+		t.led.Withheld += fresh
+		t.append(spanSkip, fresh, nil)
+	case t.refuse != "":
+		t.discarded(fresh, t.refuse)
+		t.append(spanSkip, fresh, nil)
+	default:
+		t.led.Pending += fresh
+		t.append(spanAudio, fresh, f.Payload[format.Bytes(known):format.Bytes(n)])
+		t.bound()
+	}
+	seg.arrive(f.Arrived, t.end)
+	if t.need > 0 && t.end >= t.need {
+		t.signal()
+	}
+	return nil
+}
+
+// gap fills n samples that did not come.
+func (t *Tape) gap(n int64, f media.Format) {
+	t.led.Filled += n
+	announced := min(n, t.announce)
+	t.announce -= announced
+	if lost := n - announced; lost > 0 && !t.withhold {
+		t.led.Lost += lost
+		t.led.Gaps++
+	}
+	switch {
+	case t.withhold:
+		t.led.Withheld += n
+		t.append(spanSkip, n, nil)
+	case t.refuse != "":
+		t.discarded(n, t.refuse)
+		t.append(spanSkip, n, nil)
+	case f.Duration(n) > MaxGap:
+		t.discarded(n, DiscardLongGap)
+		t.append(spanSkip, n, nil)
+	default:
+		t.led.Pending += n
+		t.append(spanFilled, n, nil)
+	}
+}
+
+// bound discards the oldest audio while the tape holds too much.
+func (t *Tape) bound() {
+	for t.bytes > t.maxBytes && t.head < len(t.spans) {
+		t.discard(t.spans[t.head].end(), DiscardBufferFull)
+	}
+}
+
+// Announce says that the next gap of n samples is the vendor's doing (DTX), not loss.
+func (t *Tape) Announce(n int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.announce += max(0, n)
+}
+
+// Dropped reports samples that the adapter threw away: as duplicate, late, or for
+// another reason.
+func (t *Tape) Dropped(n int64, reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch n = max(0, n); reason {
+	case "duplicate":
+		t.led.Arrived += n
+		t.led.Duplicate += n
+	case "late":
+		t.led.Arrived += n
+		t.led.Late += n
+	default:
+		t.led.AdapterDropped += n
+	}
+}
+
+// Withhold starts or ends a pause: audio that is written meanwhile is neither kept
+// nor read, and its positions count as withheld.
+func (t *Tape) Withhold(on bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.withhold = on
+	t.signal()
+}
+
+// Refuse discards what is not settled and everything that is written from now on,
+// for reason: a voice that nobody wants to hear. An empty reason ends that.
+func (t *Tape) Refuse(reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.refuse = reason; reason != "" {
+		t.discard(t.end, reason)
+	}
+	t.signal()
+}
+
+// Park says that nobody writes for now, so that a reader need not wait for more;
+// the next Join undoes it.
+func (t *Tape) Park() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.writing = false
+	t.signal()
+}
+
+// End says that nothing will be written any more.
+func (t *Tape) End() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.writing, t.ended = false, true
+	t.signal()
+}
+
+// Close ends the tape and discards what nobody settled, for reason. It frees all memory.
+func (t *Tape) Close(reason string) {
+	t.End()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.discard(t.end, reason)
+}
+
+// signal makes a waiting reader look again.
+func (t *Tape) signal() {
+	t.need = 0
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// arrive adjusts the segment's arrival line: end is the position after a frame
+// that arrived at at. Audio cannot be older than its arrival, so the line follows
+// the least delay of a window; that absorbs jitter and follows drift.
+func (s *segment) arrive(at time.Time, end int64) {
+	d := s.format.Duration(end - s.start)
+	if s.anchor.IsZero() {
+		s.anchor = at.Add(-d)
+	}
+	delay := at.Sub(s.anchor) - d
+	if s.window.end == 0 || end >= s.window.end {
+		if s.window.end != 0 {
+			s.offset = s.window.least
+		}
+		s.window.end = end + s.format.SamplesIn(driftWindow)
+		s.window.least = delay
+	}
+	s.window.least = min(s.window.least, delay)
+	s.offset = min(s.offset, delay)
+}
+
+// At returns when the audio at pos arrived, on the local clock, smoothed. It is
+// zero before the first frame.
+func (t *Tape) At(pos int64) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.segmentAt(pos)
+	if s.anchor.IsZero() {
+		return s.anchor
+	}
+	return s.anchor.Add(s.format.Duration(pos-s.start) + s.offset)
+}
