@@ -1,0 +1,72 @@
+package wire
+
+import (
+	"time"
+
+	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+)
+
+// ProtocolVersion is the version of the protocol in plug.proto. It rises with
+// every change that an older end could not live with.
+const ProtocolVersion = 1
+
+// PluginKind is the name under which go-plugin knows our one kind of plugin.
+const PluginKind = "adapter"
+
+// The cookie tells a plugin that a host started it. It is no secret.
+const (
+	CookieKey   = "PATCHBAY_PLUGIN"
+	CookieValue = "3f1b0c5e"
+)
+
+// Handshake is what host and plugin must agree on before they speak.
+var Handshake = plugin.HandshakeConfig{
+	ProtocolVersion:  ProtocolVersion,
+	MagicCookieKey:   CookieKey,
+	MagicCookieValue: CookieValue,
+}
+
+// Abilities beyond the contract, as DescribeResponse lists them.
+const (
+	AbilityAttach   = "attach"
+	AbilityDetach   = "detach"
+	AbilitySimulate = "simulate"
+)
+
+// Linger is how long a sender gathers frames before it sends what it has. Wake-ups
+// and system calls decide the cost of a frame, not bytes.
+const Linger = 2 * time.Millisecond
+
+// Limits of the session's stream.
+const (
+	MaxBatchFrames  = 512     // frames of one message
+	MaxBatchBytes   = 1 << 20 // payload and events of one message, roughly
+	MaxMessageBytes = 4 << 20 // a message that is larger is an error
+	MaxItemBytes    = 1 << 20 // an event that is larger is an error
+)
+
+const (
+	ioBuffer         = 256 << 10
+	streamWindow     = 1 << 20
+	connectionWindow = 16 << 20
+)
+
+// ServerOptions are the plugin's transport settings. (That connections share write
+// buffers is gRPC's default.)
+func ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.ReadBufferSize(ioBuffer), grpc.WriteBufferSize(ioBuffer),
+		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connectionWindow),
+		grpc.MaxRecvMsgSize(MaxMessageBytes), grpc.MaxSendMsgSize(MaxMessageBytes),
+	}
+}
+
+// DialOptions are the host's transport settings.
+func DialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithReadBufferSize(ioBuffer), grpc.WithWriteBufferSize(ioBuffer),
+		grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connectionWindow),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessageBytes), grpc.MaxCallSendMsgSize(MaxMessageBytes)),
+	}
+}
