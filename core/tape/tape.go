@@ -72,20 +72,25 @@ func New(maxBytes int64) *Tape {
 	return &Tape{maxBytes: maxBytes, wake: make(chan struct{}, 1)}
 }
 
-// segment is a stretch in one format. Its arrival line maps positions to time.
+// segment is a stretch in one format.
 type segment struct {
-	start  int64
-	format media.Format
-	anchor time.Time     // when the sample at start arrived; zero until known
-	offset time.Duration // correction of the line: the least delay seen lately
-	window struct {      // the least delay within the running window
-		least time.Duration
-		end   int64
-	}
+	start    int64
+	format   media.Format
+	arrivals []arrival // by pos, the newest last; empty until known
 }
 
-// driftWindow is how long a stretch of audio is looked at for its least delay.
-const driftWindow = 10 * time.Second
+// arrival says when the audio from pos on arrived.
+type arrival struct {
+	pos int64
+	at  time.Time
+}
+
+// An arrival speaks for arrivalWindow of audio; a segment remembers the newest
+// maxArrivals of them, and what is older is reckoned back from there.
+const (
+	arrivalWindow = 500 * time.Millisecond
+	maxArrivals   = 64
+)
 
 // Writer appends the audio of one segment, until the next one begins.
 type Writer struct {
@@ -105,7 +110,11 @@ func (t *Tape) Join(f media.Format, arrived time.Time) (*Writer, error) {
 	if t.ended {
 		return nil, ErrEnded
 	}
-	t.segments = append(t.segments, segment{start: t.end, format: f, anchor: arrived})
+	s := segment{start: t.end, format: f, arrivals: make([]arrival, 0, maxArrivals)}
+	if !arrived.IsZero() {
+		s.arrivals = append(s.arrivals, arrival{t.end, arrived})
+	}
+	t.segments = append(t.segments, s)
 	t.forgetSegments()
 	t.writing, t.announce = true, 0
 	t.joins++
@@ -184,7 +193,7 @@ func (w *Writer) Write(f media.Frame) error {
 		t.append(spanAudio, fresh, f.Payload[format.Bytes(known):format.Bytes(n)])
 		t.bound()
 	}
-	seg.arrive(f.Arrived, t.end)
+	seg.arrive(f.Arrived, fresh, t.end)
 	if t.need > 0 && t.end >= t.need {
 		t.signal()
 	}
@@ -301,25 +310,24 @@ func (t *Tape) signal() {
 	}
 }
 
-// arrive adjusts the segment's arrival line: end is the position after a frame
-// that arrived at at. Audio cannot be older than its arrival, so the line follows
-// the least delay of a window; that absorbs jitter and follows drift.
-func (s *segment) arrive(at time.Time, end int64) {
-	d := s.format.Duration(end - s.start)
-	if s.anchor.IsZero() {
-		s.anchor = at.Add(-d)
-	}
-	delay := at.Sub(s.anchor) - d
-	if s.window.end == 0 || end >= s.window.end {
-		if s.window.end != 0 {
-			s.offset = s.window.least
+// arrive notes that the audio up to end had arrived at at. Audio cannot be older
+// than its arrival, so the least delay within a window counts: that absorbs jitter
+// and follows the drift of the vendor's clock.
+func (s *segment) arrive(at time.Time, n, end int64) {
+	if len(s.arrivals) == 0 || end-s.newest().pos > s.format.SamplesIn(arrivalWindow) {
+		if len(s.arrivals) == maxArrivals {
+			s.arrivals = append(s.arrivals[:0], s.arrivals[maxArrivals/2:]...)
 		}
-		s.window.end = end + s.format.SamplesIn(driftWindow)
-		s.window.least = delay
+		s.arrivals = append(s.arrivals, arrival{end - n, at.Add(-s.format.Duration(n))})
+		return
 	}
-	s.window.least = min(s.window.least, delay)
-	s.offset = min(s.offset, delay)
+	newest := s.newest()
+	if least := at.Add(-s.format.Duration(end - newest.pos)); least.Before(newest.at) {
+		newest.at = least
+	}
 }
+
+func (s *segment) newest() *arrival { return &s.arrivals[len(s.arrivals)-1] }
 
 // At returns when the audio at pos arrived, on the local clock, smoothed. It is
 // zero before the first frame.
@@ -327,8 +335,15 @@ func (t *Tape) At(pos int64) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.segmentAt(pos)
-	if s.anchor.IsZero() {
-		return s.anchor
+	var at time.Time
+	for i, a := range s.arrivals {
+		if i > 0 && a.pos > pos {
+			if at.After(a.at) { // never later than what follows
+				at = a.at
+			}
+			break
+		}
+		at = a.at.Add(s.format.Duration(pos - a.pos))
 	}
-	return s.anchor.Add(s.format.Duration(pos-s.start) + s.offset)
+	return at
 }

@@ -156,7 +156,7 @@ func TestNextReadsWhatWasWritten(t *testing.T) {
 	var got []byte
 	for {
 		c, err := r.Next(t.Context(), nil, 30*time.Millisecond)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -344,7 +344,7 @@ func TestWaiting(t *testing.T) {
 		if c, err := r.Next(t.Context(), nil, time.Second); err != nil || len(c.Payload) != 160 {
 			t.Fatalf("Next() = %d bytes, %v; want the rest at the end", len(c.Payload), err)
 		}
-		if err := r.Wait(t.Context()); err != io.EOF {
+		if err := r.Wait(t.Context()); !errors.Is(err, io.EOF) {
 			t.Fatalf("Wait() = %v; want io.EOF", err)
 		}
 	})
@@ -354,14 +354,14 @@ func TestArrivalLine(t *testing.T) {
 	tp := newTape(t)
 	// 30 s of frames whose clock runs 0.1 % slow, with up to 40 ms of jitter.
 	rng := rand.New(rand.NewPCG(1, 2))
-	var real time.Duration
+	var elapsed time.Duration
 	for i := range 1500 {
-		real = time.Duration(i+1) * 20020 * time.Microsecond
+		elapsed = time.Duration(i+1) * 20020 * time.Microsecond
 		f := frame(int64(i)*frameSamples, speech(i))
-		f.Arrived = start.Add(real + time.Duration(rng.IntN(40))*time.Millisecond)
+		f.Arrived = start.Add(elapsed + time.Duration(rng.IntN(40))*time.Millisecond)
 		write(t, tp, f)
 	}
-	if got := tp.At(1500*frameSamples).Sub(start) - real; got < -30*time.Millisecond || got > 5*time.Millisecond {
+	if got := tp.At(1500*frameSamples).Sub(start) - elapsed; got < -30*time.Millisecond || got > 5*time.Millisecond {
 		t.Errorf("the arrival line is off by %v; want jitter removed and drift followed", got)
 	}
 }

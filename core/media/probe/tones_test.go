@@ -130,22 +130,45 @@ func TestToneDecoderQuiet(t *testing.T) {
 	}
 }
 
+// FuzzToneDecoder hears a plan: a byte is a word, a pause or noise.
 func FuzzToneDecoder(f *testing.F) {
-	f.Add([]byte{}, 1, false)
-	f.Add(media.AppendEncoded(nil, media.MuLaw, AppendTones(nil, 8000, "amber", "echo")), 160, false)
-	f.Add(media.AppendEncoded(nil, media.Linear16, AppendTones(nil, 8000, "lemon")), 7, true)
-	f.Fuzz(func(t *testing.T, audio []byte, cut int, linear bool) {
-		format := media.Telephony
+	f.Add([]byte{0, 31, 7, 7}, 160, false, 8000)
+	f.Add([]byte{0, 100, 12, 250, 3, 40}, 7, true, 16000)
+	f.Add([]byte{200, 201, 202, 5}, 1, true, 8000)
+	f.Fuzz(func(t *testing.T, plan []byte, cut int, linear bool, rate int) {
+		format := media.Format{Encoding: media.MuLaw, Rate: 8000 + (rate&0xFFFF)%40000}
 		if linear {
 			format.Encoding = media.Linear16
 		}
+		var samples []int16
+		var want []string
+		noisy := false
+		for i, b := range plan[:min(len(plan), 30)] {
+			switch {
+			case b < 32:
+				samples = AppendTones(samples, format.Rate, words[b])
+				want = append(want, words[b])
+			case b < 128:
+				samples = append(samples, make([]int16, int(b)*format.Rate/1000)...)
+			default:
+				noisy = true
+				r := rand.New(rand.NewPCG(uint64(b), uint64(i)))
+				for range int(b) * format.Rate / 1000 {
+					samples = append(samples, int16(r.NormFloat64()*3000))
+				}
+			}
+		}
+		audio := media.AppendEncoded(nil, format.Encoding, samples)
 		whole := hear(format, audio, len(audio)+1)
 		if parts := hear(format, audio, 1+(cut&0x7FFFFFFF)%999); !slices.Equal(parts, whole) {
 			t.Fatalf("cut by %d: %v; in one piece: %v", cut, parts, whole)
 		}
+		if !noisy && text(whole) != strings.Join(want, " ") {
+			t.Fatalf("at %d Hz heard %q; want %q", format.Rate, text(whole), strings.Join(want, " "))
+		}
 		last := int64(0)
 		for _, h := range whole {
-			if h.Start < last || h.End <= h.Start || h.End > format.Samples(len(audio)) || !slices.Contains(words[:], h.Word) {
+			if h.Start < last || h.End <= h.Start || h.End > int64(len(samples)) {
 				t.Fatalf("impossible word %+v after %d", h, last)
 			}
 			last = h.End

@@ -1,0 +1,14 @@
+// Package assist is the client of Google Agent Assist: it sets a conversation up,
+// sends the audio of its tracks, and turns what comes back into events.
+//
+// A Pool holds the connections to Google, a Session is one conversation, a Track
+// is the audio of one speaker. Each track has at most one stream at a time; a
+// stream lives a few minutes, so tracks rotate: choose a cut, half-close, wait for
+// the end, go on with a new stream from the cut. A clean end settles everything
+// up to the cut; after any other end the next stream starts at the last settled
+// position, so nothing is lost and nothing that had become final is heard twice.
+//
+// The package reads audio through the Audio interface and tells it what became of
+// each sample. It leaves to others which call belongs to which conversation
+// (core/call), how audio is kept (core/tape) and who sees the words (core/redact).
+package assist

@@ -1,0 +1,73 @@
+package assist
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/patchbay/patchbay/core/event"
+)
+
+// Pool holds the connections to Google that sessions share. It is safe for
+// concurrent use.
+type Pool struct {
+	opts  Options
+	stats Stats
+
+	mu      sync.Mutex
+	clients map[Google]*clients
+	closed  bool
+}
+
+// errPoolClosed is the answer to everything after Close.
+var errPoolClosed = errors.New("assist: the pool is closed")
+
+// NewPool returns a pool. It connects to nothing yet.
+func NewPool(o Options) *Pool {
+	return &Pool{opts: o.withDefaults(), clients: make(map[Google]*clients)}
+}
+
+// Stats returns the pool's counters.
+func (p *Pool) Stats() *Stats { return &p.stats }
+
+// Close closes all connections. Sessions should have ended; those that run fail.
+func (p *Pool) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	var errs []error
+	for _, c := range p.clients {
+		errs = append(errs, c.close())
+	}
+	clear(p.clients)
+	return errors.Join(errs...)
+}
+
+// NewSession returns a session for one conversation. publish receives its events,
+// one at a time; it must not call the session.
+func (p *Pool) NewSession(c Conversation, publish func(event.Event), log *slog.Logger) *Session {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return newSession(p, c, publish, log.With("call", c.Call, "conversation", c.ID))
+}
+
+// client returns the clients of g. Their credentials are looked for at the first use.
+func (p *Pool) client(ctx context.Context, g Google) (*clients, error) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil, errPoolClosed
+	}
+	c := p.clients[g]
+	if c == nil {
+		c = &clients{google: g, opts: p.opts, profiles: make(map[string]cachedProfile)}
+		p.clients[g] = c
+	}
+	p.mu.Unlock()
+	if err := c.open(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}

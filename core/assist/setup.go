@@ -1,0 +1,223 @@
+package assist
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"cloud.google.com/go/dialogflow/apiv2beta1/dialogflowpb"
+	"github.com/cenkalti/backoff/v5"
+	"google.golang.org/grpc/codes"
+
+	"github.com/patchbay/patchbay/core/event"
+)
+
+// The steps of a conversation, as errors name them.
+const (
+	stepConnect     = "finding credentials"
+	stepProfile     = "reading the conversation profile"
+	stepCreate      = "creating the conversation"
+	stepParticipant = "creating a participant"
+	stepStream      = "streaming audio"
+	stepComplete    = "completing the conversation"
+)
+
+// attemptTimeout bounds one attempt of a unary call.
+const attemptTimeout = 10 * time.Second
+
+// maxSuffix is the last suffix that is tried for a conversation id which is taken.
+const maxSuffix = 9
+
+// failure is a step that failed for good, with its text for people.
+type failure struct {
+	problem event.Problem
+	err     error
+}
+
+func (f *failure) Error() string { return "assist: " + f.problem.Text }
+func (f *failure) Unwrap() error { return f.err }
+
+// setUp makes the conversation ready. It retries what may pass until ctx ends; a
+// failure for good is published.
+func (s *Session) setUp(ctx context.Context) error {
+	err := s.prepare(ctx)
+	if f, ok := errors.AsType[*failure](err); ok {
+		s.mu.Lock()
+		s.problem = &f.problem
+		s.mu.Unlock()
+		s.fail(nil, f.problem)
+	}
+	return err
+}
+
+func (s *Session) prepare(ctx context.Context) error {
+	if err := s.conv.Validate(); err != nil {
+		return &failure{event.Problem{Code: codeInvalid, Text: err.Error()}, err}
+	}
+	clients, err := s.pool.client(ctx, s.conv.Google)
+	if err != nil {
+		return &failure{s.conv.explain(stepConnect, err), err}
+	}
+	var profile *dialogflowpb.ConversationProfile
+	err = s.retry(ctx, stepProfile, func(ctx context.Context) (err error) {
+		profile, err = clients.profile(ctx, s.conv.profileName())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.clients = clients
+	s.model = profile.GetSttConfig().GetModel()
+	s.features = profileFeatures(profile)
+	s.mu.Unlock()
+	if len(s.features[0])+len(s.features[1]) == 0 && len(profileGenerators(profile)) == 0 {
+		s.warn(event.Problem{Code: codeNoFeatures, Text: fmt.Sprintf("profile %q has no inline suggestion feature: there will be transcripts and no suggestions; add features to it", s.conv.Profile)})
+	}
+	if err := s.createConversation(ctx); err != nil {
+		return err
+	}
+	s.pool.stats.Conversations.Add(1)
+	s.publish(event.Event{Kind: event.ConversationReady, State: &event.State{Conversation: s.name}})
+	return nil
+}
+
+// createConversation creates the conversation, or joins it when it is there and
+// running with the same profile; otherwise the id gets a suffix.
+func (s *Session) createConversation(ctx context.Context) error {
+	id := s.conv.ID
+	for n := 2; ; n++ {
+		var conversation *dialogflowpb.Conversation
+		attempts := 0
+		err := s.retry(ctx, stepCreate, func(ctx context.Context) (err error) {
+			attempts++
+			conversation, err = s.clients.conversations.CreateConversation(ctx, &dialogflowpb.CreateConversationRequest{
+				Parent:         s.conv.Google.parent(),
+				ConversationId: id,
+				Conversation: &dialogflowpb.Conversation{
+					ConversationProfile: s.conv.profileName(),
+					ConversationStage:   dialogflowpb.Conversation_HUMAN_ASSIST_STAGE,
+				},
+			}, once)
+			if codeOf(err) == codes.AlreadyExists {
+				attempts++ // participants may exist too
+				conversation, err = s.clients.conversations.GetConversation(ctx, &dialogflowpb.GetConversationRequest{
+					Name: s.conv.Google.parent() + "/conversations/" + id,
+				}, once)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if s.usable(conversation) {
+			s.mu.Lock()
+			s.name, s.fresh = conversation.GetName(), attempts == 1
+			s.mu.Unlock()
+			if id != s.conv.ID {
+				s.warn(event.Problem{Code: codeRenamed, Text: fmt.Sprintf("conversation %q exists already and is completed or has another profile; this call continues as %q", s.conv.ID, id)})
+			}
+			return nil
+		}
+		if n > maxSuffix {
+			return &failure{problem: event.Problem{Code: codeTaken, Text: fmt.Sprintf("conversation %q and its successors to -%d are taken; the adapter must propose another id", s.conv.ID, maxSuffix)}}
+		}
+		suffix := "-" + strconv.Itoa(n)
+		id = s.conv.ID[:min(len(s.conv.ID), maxIDLength-len(suffix))] + suffix
+	}
+}
+
+func (s *Session) usable(c *dialogflowpb.Conversation) bool {
+	return c.GetLifecycleState() != dialogflowpb.Conversation_COMPLETED &&
+		base(c.GetConversationProfile()) == base(s.conv.profileName())
+}
+
+// retry calls f until it succeeds, fails for good, or ctx ends. The first error that
+// may pass is a warning; the error it returns is a *failure.
+func (s *Session) retry(ctx context.Context, step string, f func(context.Context) error) error {
+	var last error
+	warned := false
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+		defer cancel()
+		err := f(attempt)
+		if err != nil {
+			last = err
+			if react(err) == refuse {
+				err = backoff.Permanent(err)
+			}
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(newBackoff(s.pool.opts, retry)), backoff.WithMaxElapsedTime(0),
+		backoff.WithNotify(func(err error, pause time.Duration) {
+			if !warned {
+				warned = true
+				p := s.conv.explain(step, err)
+				p.Text += fmt.Sprintf("; trying again (next in %s)", pause.Round(time.Millisecond))
+				s.warn(p)
+			}
+		}))
+	if err == nil {
+		return nil
+	}
+	if last == nil || codeOf(last) == codes.Canceled {
+		return &failure{event.Problem{Code: codeNotServed, Text: "Agent Assist: the call ended during " + step}, err}
+	}
+	return &failure{s.conv.explain(step, last), last}
+}
+
+// Pauses between attempts. A quota is counted by the minute, so its pauses are
+// longer: 1 s doubling to 32 s, as Google's service level agreement asks for.
+const (
+	retryFirst, retryMost = 250 * time.Millisecond, 16 * time.Second
+	quotaFirst, quotaMost = time.Second, 32 * time.Second
+)
+
+func newBackoff(o Options, r reaction) *backoff.ExponentialBackOff {
+	b := &backoff.ExponentialBackOff{InitialInterval: retryFirst, MaxInterval: retryMost, Multiplier: 2, RandomizationFactor: 0.2}
+	if r == wait {
+		b.InitialInterval, b.MaxInterval = quotaFirst, quotaMost
+	}
+	b.InitialInterval, b.MaxInterval = o.wall(b.InitialInterval), o.wall(b.MaxInterval)
+	b.Reset()
+	return b
+}
+
+// completeTimeout bounds the completion of a conversation with its retries;
+// abandonTimeout is for one that is given up: an attempt, no more.
+const (
+	completeTimeout = 30 * time.Second
+	abandonTimeout  = 2 * time.Second
+)
+
+// complete ends the conversation at Google's. It goes on when ctx is cancelled.
+func (s *Session) complete(ctx context.Context) error {
+	limit := completeTimeout
+	if ctx.Err() != nil {
+		limit = abandonTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	var last error
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		_, err := s.clients.conversations.CompleteConversation(ctx, &dialogflowpb.CompleteConversationRequest{Name: s.name}, once)
+		if err != nil {
+			last = err
+			if react(err) == refuse {
+				err = backoff.Permanent(err)
+			}
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(newBackoff(s.pool.opts, retry)), backoff.WithMaxElapsedTime(0))
+	if err != nil {
+		p := s.conv.explain(stepComplete, last)
+		p.Code = codeNotCompleted
+		p.Text += "; Google completes it by itself after 24 hours"
+		s.warn(p)
+		return nil // the call was served
+	}
+	s.publish(event.Event{Kind: event.ConversationDone, State: &event.State{Conversation: s.name}})
+	return nil
+}

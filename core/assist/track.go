@@ -1,0 +1,266 @@
+package assist
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"time"
+
+	"cloud.google.com/go/dialogflow/apiv2beta1/dialogflowpb"
+	"github.com/cenkalti/backoff/v5"
+	"google.golang.org/grpc/codes"
+
+	"github.com/patchbay/patchbay/core/event"
+	"github.com/patchbay/patchbay/core/media"
+)
+
+// chunk is how much audio a message holds: 100 ms, as Google asks for.
+const chunk = 100 * time.Millisecond
+
+// track sends one tape, stream after stream. Everything without a lock belongs to
+// the goroutine of run.
+type track struct {
+	s           *Session
+	audio       Audio
+	language    string
+	log         *slog.Logger
+	ref         event.TrackRef // guarded by the session's lock; Participant comes later
+	participant *participant
+	results     results
+
+	held   *media.Chunk // read, not sent: for the next stream, as it has another format or came after the cut
+	format media.Format // of the last stream
+	buf    []byte
+	linear []int16 // for decoding A-law
+	coded  []byte
+
+	replay   int64 // samples that the next stream sends again
+	failures int   // streams since the last one that brought a result
+	retries  *backoff.ExponentialBackOff
+	quota    *backoff.ExponentialBackOff
+
+	info trackInfo
+}
+
+func newTrack(s *Session, t Track, number int, p *participant) *track {
+	language := t.Language
+	if language == "" {
+		language = s.conv.Language
+	}
+	tr := &track{
+		s: s, audio: t.Audio, language: language, ref: t.Ref, participant: p,
+		log:     s.log.With("track", t.Ref.Track, "leg", t.Ref.Leg),
+		buf:     make([]byte, 0, maxChunkBytes),
+		retries: newBackoff(s.pool.opts, retry), quota: newBackoff(s.pool.opts, wait),
+	}
+	tr.info.state = StateWaiting
+	tr.results = newResults(tr, number)
+	return tr
+}
+
+// run serves the track until its tape ends or ctx does. Without a conversation it
+// gives the audio up as it comes.
+func (t *track) run(ctx context.Context, conversation bool) {
+	defer t.setState(StateEnded)
+	if !conversation {
+		t.discardAll(ctx, DiscardNoConversation)
+		return
+	}
+	if _, ok := googleRoles[t.ref.Role]; !ok {
+		p := event.Problem{Code: codeRoleNotAllowed, Text: fmt.Sprintf("Agent Assist streams end_user and human_agent only; a speaker of role %q is not sent: set the track's role in routes[]", t.ref.Role)}
+		t.refuse(ctx, p, DiscardNoParticipant)
+		return
+	}
+	if err := t.join(ctx); err != nil {
+		f, ok := errors.AsType[*failure](err)
+		if !ok || ctx.Err() != nil {
+			t.abandon()
+			return
+		}
+		t.refuse(ctx, f.problem, DiscardNoParticipant)
+		return
+	}
+	for t.streamOnce(ctx) {
+	}
+}
+
+// join makes sure that the speaker has a participant.
+func (t *track) join(ctx context.Context) error {
+	if err := t.participant.acquire(ctx); err != nil {
+		return err
+	}
+	defer t.participant.release()
+	if err := t.s.ensure(ctx, t.participant); err != nil {
+		return err
+	}
+	t.s.mu.Lock()
+	t.ref.Participant = t.participant.name
+	t.s.mu.Unlock()
+	t.s.ready(t.trackRef())
+	return nil
+}
+
+// streamOnce waits for audio and serves one stream. It returns false when the
+// track has come to its end.
+func (t *track) streamOnce(ctx context.Context) bool {
+	if t.held == nil {
+		if err := t.audio.Wait(ctx); err != nil {
+			if !errors.Is(err, io.EOF) {
+				t.abandon()
+			}
+			return false
+		}
+	}
+	if t.participant.acquire(ctx) != nil {
+		t.abandon()
+		return false
+	}
+	end := t.stream(ctx)
+	t.participant.release()
+	return t.settle(ctx, end)
+}
+
+// settle tells the tape what became of a stream's audio, and decides how to go on.
+func (t *track) settle(ctx context.Context, end ending) bool {
+	switch {
+	case end.none:
+	case end.err == nil && end.halfClosed:
+		t.audio.Settle(end.to)
+		t.succeeded()
+	default:
+		t.rewind()
+		if end.progress {
+			t.succeeded()
+		}
+	}
+	if ctx.Err() != nil {
+		t.abandon()
+		return false
+	}
+	if end.err != nil {
+		return t.recover(ctx, end.err)
+	}
+	if !end.halfClosed && !end.none {
+		return t.again(ctx, rotate)
+	}
+	return true
+}
+
+func (t *track) succeeded() {
+	t.failures = 0
+	t.retries.Reset()
+	t.quota.Reset()
+}
+
+// quietTail is how much quiet audio before an end is sent again: a word may begin there.
+const quietTail = time.Second
+
+// rewind goes back to the last settled position. Audio after the last final's end
+// must be sent again (Agent Assist, "Bidirectional API", March 2026), unless it is quiet.
+func (t *track) rewind() {
+	t.held = nil
+	if !t.results.open.Load() {
+		t.audio.SettleQuiet(quietTail)
+	}
+	pos, n := t.audio.Rewind()
+	format := t.format
+	if limit := format.SamplesIn(t.s.pool.opts.ReplayLimit); n > limit {
+		t.log.Warn("assist: too much audio without a result; the oldest is not sent again", "discarded", format.Duration(n-limit))
+		t.audio.Discard(pos+n-limit, DiscardReplayLimit)
+		n = limit
+	}
+	t.replay = n
+	t.s.pool.stats.SamplesReplayed.Add(n)
+}
+
+// recover decides what to do after an unclean end.
+func (t *track) recover(ctx context.Context, err error) bool {
+	t.setError(googleWords(err))
+	how := react(err)
+	if how != refuse {
+		t.log.Info("assist: a stream broke; its audio is sent again", "err", googleWords(err))
+		return t.again(ctx, how)
+	}
+	p := t.s.conv.explain(stepStream, err)
+	if codeOf(err) == codes.FailedPrecondition {
+		switch {
+		case t.completed(ctx):
+			p = event.Problem{Code: codeCompleted, Text: "Agent Assist: the conversation was completed by somebody else; this call gets no more help"}
+		case t.failures < maxPreconditions: // the participant's last stream may linger
+			return t.again(ctx, retry)
+		}
+	}
+	t.refuse(ctx, p, DiscardStreamRefused)
+	return false
+}
+
+// again pauses before the next stream: not at all at the first limit that is
+// reached, longer with each stream that brings nothing.
+func (t *track) again(ctx context.Context, how reaction) bool {
+	t.failures++
+	var pause time.Duration
+	switch {
+	case how == wait:
+		pause = t.quota.NextBackOff()
+	case how == retry || t.failures > 1:
+		pause = t.retries.NextBackOff()
+	}
+	t.setState(StateRetrying)
+	if sleep(ctx, pause) != nil {
+		t.abandon()
+		return false
+	}
+	return true
+}
+
+// maxPreconditions is how often in a row a failed precondition is believed to pass.
+const maxPreconditions = 3
+
+// completed asks whether the conversation has been completed.
+func (t *track) completed(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	c, err := t.s.clients.conversations.GetConversation(ctx, &dialogflowpb.GetConversationRequest{Name: t.s.name}, once)
+	return err == nil && c.GetLifecycleState() == dialogflowpb.Conversation_COMPLETED
+}
+
+// refuse publishes why the track gets no help and gives its audio up.
+func (t *track) refuse(ctx context.Context, p event.Problem, reason string) {
+	t.s.fail(t.trackRef(), p)
+	t.setError(p.Text)
+	t.discardAll(ctx, reason)
+}
+
+// discardAll gives audio up as it comes, until the tape ends.
+func (t *track) discardAll(ctx context.Context, reason string) {
+	t.setState(StateRefused)
+	t.audio.Discard(math.MaxInt64, reason)
+	for {
+		c, err := t.audio.Next(ctx, t.buf, chunk)
+		switch {
+		case err == nil:
+			t.audio.Discard(c.End(), reason)
+		case !errors.Is(err, media.ErrParked):
+			if !errors.Is(err, io.EOF) {
+				t.abandon()
+			}
+			return
+		case t.audio.Wait(ctx) != nil:
+			return
+		}
+	}
+}
+
+// abandon gives up what is left.
+func (t *track) abandon() { t.audio.Discard(math.MaxInt64, DiscardAbandoned) }
+
+// trackRef returns a copy for events.
+func (t *track) trackRef() *event.TrackRef {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	ref := t.ref
+	return &ref
+}

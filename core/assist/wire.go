@@ -1,0 +1,141 @@
+package assist
+
+import (
+	"context"
+
+	"cloud.google.com/go/dialogflow/apiv2beta1/dialogflowpb"
+
+	"github.com/patchbay/patchbay/core/media"
+)
+
+// maxChunkBytes is the most audio in one message: Speech-to-Text v2 takes 25 KB,
+// which may mean 25,000 bytes.
+const maxChunkBytes = 25_000
+
+// wire is one stream to Agent Assist, whatever its transport. recv gives results
+// in the form of StreamingAnalyzeContent.
+type wire interface {
+	send(audio []byte) error
+	closeSend() error
+	recv() (*dialogflowpb.StreamingAnalyzeContentResponse, error)
+}
+
+// wireConfig is what a stream must say first.
+type wireConfig struct {
+	transport   Transport
+	participant string
+	format      media.Format // as sent
+	language    string
+	model       string
+	wordTimes   bool
+}
+
+// openWire opens a stream and sends its configuration. ctx bounds its whole life.
+func openWire(ctx context.Context, l *lane, c wireConfig) (wire, error) {
+	if c.transport == Bidi {
+		return openBidi(ctx, l, c)
+	}
+	return openAnalyze(ctx, l, c)
+}
+
+type analyzeWire struct {
+	stream dialogflowpb.Participants_StreamingAnalyzeContentClient
+	audio  dialogflowpb.StreamingAnalyzeContentRequest_InputAudio
+	req    dialogflowpb.StreamingAnalyzeContentRequest
+}
+
+func openAnalyze(ctx context.Context, l *lane, c wireConfig) (wire, error) {
+	stream, err := l.StreamingAnalyzeContent(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// The first message carries no input. An error here shows at the first recv.
+	w := &analyzeWire{stream: stream}
+	w.req.Input = &w.audio
+	return w, ignoreEOF(stream.Send(&dialogflowpb.StreamingAnalyzeContentRequest{
+		Participant: c.participant,
+		Config: &dialogflowpb.StreamingAnalyzeContentRequest_AudioConfig{AudioConfig: &dialogflowpb.InputAudioConfig{
+			AudioEncoding:             googleEncoding(c.format.Encoding),
+			SampleRateHertz:           int32(c.format.Rate),
+			LanguageCode:              c.language,
+			Model:                     c.model,
+			EnableWordInfo:            c.wordTimes,
+			EnableVoiceActivityEvents: true,
+		}},
+		EnableExtendedStreaming:  c.transport == Extended,
+		OutputMultipleUtterances: true,
+	}))
+}
+
+func (w *analyzeWire) send(audio []byte) error {
+	w.audio.InputAudio = audio
+	return w.stream.Send(&w.req)
+}
+
+func (w *analyzeWire) closeSend() error { return w.stream.CloseSend() }
+
+func (w *analyzeWire) recv() (*dialogflowpb.StreamingAnalyzeContentResponse, error) {
+	return w.stream.Recv()
+}
+
+type bidiWire struct {
+	stream dialogflowpb.Participants_BidiStreamingAnalyzeContentClient
+}
+
+func openBidi(ctx context.Context, l *lane, c wireConfig) (wire, error) {
+	stream, err := l.BidiStreamingAnalyzeContent(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &bidiWire{stream: stream}, ignoreEOF(stream.Send(&dialogflowpb.BidiStreamingAnalyzeContentRequest{
+		Request: &dialogflowpb.BidiStreamingAnalyzeContentRequest_Config_{Config: &dialogflowpb.BidiStreamingAnalyzeContentRequest_Config{
+			Participant: c.participant,
+			Config: &dialogflowpb.BidiStreamingAnalyzeContentRequest_Config_VoiceSessionConfig_{
+				VoiceSessionConfig: &dialogflowpb.BidiStreamingAnalyzeContentRequest_Config_VoiceSessionConfig{
+					InputAudioEncoding:        googleEncoding(c.format.Encoding),
+					InputAudioSampleRateHertz: int32(c.format.Rate),
+				},
+			},
+		}},
+	}))
+}
+
+func (w *bidiWire) send(audio []byte) error {
+	return w.stream.Send(&dialogflowpb.BidiStreamingAnalyzeContentRequest{
+		Request: &dialogflowpb.BidiStreamingAnalyzeContentRequest_Input_{Input: &dialogflowpb.BidiStreamingAnalyzeContentRequest_Input{
+			Input: &dialogflowpb.BidiStreamingAnalyzeContentRequest_Input_Audio{Audio: audio},
+		}},
+	})
+}
+
+func (w *bidiWire) closeSend() error { return w.stream.CloseSend() }
+
+func (w *bidiWire) recv() (*dialogflowpb.StreamingAnalyzeContentResponse, error) {
+	resp, err := w.stream.Recv()
+	if err != nil {
+		return nil, err
+	}
+	out := &dialogflowpb.StreamingAnalyzeContentResponse{RecognitionResult: resp.GetRecognitionResult()}
+	if a := resp.GetAnalyzeContentResponse(); a != nil {
+		out.Message = a.GetMessage()
+		out.HumanAgentSuggestionResults = a.GetHumanAgentSuggestionResults()
+		out.EndUserSuggestionResults = a.GetEndUserSuggestionResults()
+	}
+	return out, nil
+}
+
+func googleEncoding(e media.Encoding) dialogflowpb.AudioEncoding {
+	if e == media.MuLaw {
+		return dialogflowpb.AudioEncoding_AUDIO_ENCODING_MULAW
+	}
+	return dialogflowpb.AudioEncoding_AUDIO_ENCODING_LINEAR_16
+}
+
+// wireFormat is the format in which audio of format f is sent: Agent Assist takes
+// mu-law and linear16, A-law is decoded.
+func wireFormat(f media.Format) media.Format {
+	if f.Encoding == media.ALaw {
+		f.Encoding = media.Linear16
+	}
+	return f
+}

@@ -1,0 +1,112 @@
+package call
+
+import (
+	"context"
+	"time"
+
+	"github.com/patchbay/patchbay/core/assist"
+	"github.com/patchbay/patchbay/core/event"
+	"github.com/patchbay/patchbay/core/tape"
+)
+
+// Summary is a call in one line.
+type Summary struct {
+	ID           string    `json:"id" doc:"Patchbay's id of the call."`
+	Key          string    `json:"key" doc:"The vendor's id of the call."`
+	Adapter      string    `json:"adapter"`
+	Account      string    `json:"account,omitempty" doc:"The vendor's account that was verified."`
+	Tenant       string    `json:"tenant"`
+	Conversation string    `json:"conversation" doc:"Agent Assist conversation, full name once it exists, else its id."`
+	State        State     `json:"state" enum:"active,ending,ended"`
+	Started      time.Time `json:"started"`
+	Ended        time.Time `json:"ended,omitzero"`
+	Legs         int       `json:"legs" doc:"Live legs."`
+}
+
+// Info is everything about a call but what was said.
+type Info struct {
+	Summary
+	From    string      `json:"from,omitempty"`
+	To      string      `json:"to,omitempty"`
+	Route   int         `json:"route" doc:"Index of the route that matched."`
+	Profile string      `json:"profile"`
+	LegList []LegInfo   `json:"leg_list" doc:"All legs, in order of arrival."`
+	Tracks  []TrackInfo `json:"tracks"`
+	Session assist.Info `json:"session" doc:"Participants and streams at Agent Assist."`
+	LastSeq uint64      `json:"last_seq" doc:"Seq of the newest event."`
+}
+
+// LegInfo is one leg.
+type LegInfo struct {
+	Key     string    `json:"key"`
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended,omitzero"`
+	Reason  string    `json:"reason,omitempty" doc:"Why it ended."`
+	Text    string    `json:"text,omitempty"`
+}
+
+// TrackInfo is one track and its account.
+type TrackInfo struct {
+	event.TrackRef
+	Evidence string      `json:"evidence,omitempty" doc:"Where the role comes from."`
+	Assumed  bool        `json:"assumed,omitempty" doc:"The role is a default that nobody stated."`
+	Format   string      `json:"format"`
+	Rate     int         `json:"rate" doc:"Samples per second."`
+	Heard    bool        `json:"heard" doc:"Its audio goes to Agent Assist."`
+	Ledger   tape.Ledger `json:"ledger"`
+}
+
+// ID returns patchbay's id of the call.
+func (c *Call) ID() string { return c.id }
+
+// Tenant returns whose call it is.
+func (c *Call) Tenant() string { return c.tenant }
+
+// Events returns the call's log.
+func (c *Call) Events() *event.Log { return c.events }
+
+// Summary returns the call in one line.
+func (c *Call) Summary() Summary {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.summary()
+}
+
+func (c *Call) summary() Summary {
+	return Summary{
+		ID: c.id, Key: c.key.key, Adapter: c.key.adapter, Account: c.key.account, Tenant: c.tenant,
+		Conversation: c.conversation.ID, State: c.state, Started: c.started, Ended: c.ended, Legs: len(c.live),
+	}
+}
+
+// Info returns everything about the call but what was said.
+func (c *Call) Info() Info {
+	session := c.session.Info()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := Info{
+		Summary: c.summary(), From: string(c.from), To: string(c.to), Route: c.route, Profile: c.conversation.Profile,
+		Session: session, LastSeq: c.events.LastSeq(),
+	}
+	if session.Conversation != "" {
+		i.Conversation = session.Conversation
+	}
+	for _, l := range c.legs {
+		l.mu.Lock()
+		i.LegList = append(i.LegList, LegInfo{Key: l.key, Started: l.started, Ended: l.ended, Reason: string(l.end.Kind), Text: l.end.Text})
+		l.mu.Unlock()
+	}
+	for _, tr := range c.order {
+		i.Tracks = append(i.Tracks, TrackInfo{
+			TrackRef: tr.ref, Evidence: tr.speaker.Evidence, Assumed: tr.speaker.Assumed,
+			Format: tr.format.Encoding.String(), Rate: tr.format.Rate, Heard: tr.heard, Ledger: tr.tape.Ledger(),
+		})
+	}
+	return i
+}
+
+// Feedback tells Agent Assist, and the call's log, what the agent did with a
+// suggestion.
+func (c *Call) Feedback(ctx context.Context, f event.Feedback) error {
+	return c.session.Feedback(ctx, f)
+}

@@ -1,0 +1,161 @@
+package call
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/patchbay/patchbay/core/adapter"
+	"github.com/patchbay/patchbay/core/assist"
+	"github.com/patchbay/patchbay/core/event"
+	"github.com/patchbay/patchbay/core/media"
+	"github.com/patchbay/patchbay/core/tape"
+)
+
+// leg is the host's end of one media connection. It implements adapter.Leg.
+type leg struct {
+	call    *Call
+	key     string
+	control chan adapter.Control
+	started time.Time
+
+	// writers is replaced whole at each Join, so that Write takes no lock of the call.
+	writers atomic.Pointer[map[media.TrackID]*tape.Writer]
+
+	mu     sync.Mutex // guards what follows; taken after call.mu, never before
+	closed bool
+	end    adapter.EndReason
+	ended  time.Time
+}
+
+// controlBuffer holds what a leg is told before its adapter looks: a pause, a
+// resume and an end never wait for it.
+const controlBuffer = 8
+
+func newLeg(c *Call, key string) *leg {
+	l := &leg{call: c, key: key, control: make(chan adapter.Control, controlBuffer), started: time.Now()}
+	l.writers.Store(&map[media.TrackID]*tape.Writer{})
+	return l
+}
+
+// Join begins a segment of a track; see adapter.Leg.
+func (l *leg) Join(id media.TrackID, t adapter.Track) error {
+	if id == "" || len(id) > maxKey || len(t.Speaker.ID) > maxKey {
+		return vendorError("Join", l, errors.New("track and speaker need names of 1 to 512 characters"))
+	}
+	w, err := l.call.join(l, id, t)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return adapter.ErrClosed
+	}
+	next := maps.Clone(*l.writers.Load())
+	next[id] = w
+	l.writers.Store(&next)
+	return nil
+}
+
+// Write appends a frame to its track's tape; see adapter.Leg.
+func (l *leg) Write(f media.Frame) error {
+	w, ok := (*l.writers.Load())[f.Track]
+	if !ok {
+		if l.isClosed() {
+			return adapter.ErrClosed
+		}
+		return vendorError("Write", l, fmt.Errorf("audio on track %q, which was not joined", f.Track))
+	}
+	err := w.Write(f)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, tape.ErrEnded), errors.Is(err, tape.ErrReplaced):
+		return adapter.ErrClosed
+	default:
+		return vendorError("Write", l, err)
+	}
+}
+
+// Note takes what the vendor said beside the audio; see adapter.Leg.
+func (l *leg) Note(n adapter.Note) error {
+	if l.isClosed() {
+		return adapter.ErrClosed
+	}
+	l.call.note(l, n)
+	return nil
+}
+
+// Control returns what the host wants of the leg; see adapter.Leg.
+func (l *leg) Control() <-chan adapter.Control { return l.control }
+
+// Close ends the leg; see adapter.Leg.
+func (l *leg) Close(reason adapter.EndReason) error {
+	if l.finish(reason) {
+		l.call.legClosed(l, reason)
+	}
+	return nil
+}
+
+// finish marks the leg as closed; it reports false when it was already.
+func (l *leg) finish(reason adapter.EndReason) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.closed, l.end, l.ended = true, reason, time.Now()
+	l.writers.Store(&map[media.TrackID]*tape.Writer{})
+	close(l.control)
+	return true
+}
+
+func (l *leg) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+// tell hands the adapter a control; when its buffer is full it drops it and says so.
+func (l *leg) tell(c adapter.Control) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return true
+	}
+	select {
+	case l.control <- c:
+		return true
+	default:
+		return false
+	}
+}
+
+func vendorError(op string, l *leg, err error) error {
+	return &adapter.Error{Op: "call." + op, Call: l.call.key.key, Kind: adapter.KindVendor, Err: err}
+}
+
+func refusalOf(err error) (*adapter.Refusal, bool) { return errors.AsType[*adapter.Refusal](err) }
+
+// trackKey identifies a track within its call. A leg that takes over another with
+// the same key continues its tracks.
+type trackKey struct {
+	leg   string
+	track media.TrackID
+}
+
+// track is one speaker's audio and who hears it.
+type track struct {
+	ref     event.TrackRef
+	speaker adapter.Speaker
+	format  media.Format
+	tape    *tape.Tape
+	joined  time.Time
+	session assist.Track
+	heard   bool // the session reads it
+	standby bool // it would, but for another track of the speaker
+}

@@ -1,0 +1,335 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/patchbay/patchbay/core/adapter"
+	"github.com/patchbay/patchbay/core/adapter/certfile"
+	"github.com/patchbay/patchbay/core/api"
+	"github.com/patchbay/patchbay/core/assist"
+	"github.com/patchbay/patchbay/core/call"
+	"github.com/patchbay/patchbay/core/config"
+	"github.com/patchbay/patchbay/core/media"
+	"github.com/patchbay/patchbay/core/plug/host"
+	"github.com/patchbay/patchbay/core/telemetry"
+)
+
+const (
+	pluginPrefix = "patchbay-adapter-"
+	// drainTime is how long live calls may take to end at a shutdown.
+	drainTime = 30 * time.Second
+)
+
+// node is a whole host: calls, the plugins that bring them, and the API that shows
+// them. run starts it from the far end and stops it in reverse.
+type node struct {
+	cfg     *config.Config
+	log     *slog.Logger
+	pool    *assist.Pool
+	calls   *call.Manager
+	plugins []*host.Plugin // as cfg.Adapters
+	api     *api.Server
+	ln      net.Listener // of the API
+}
+
+// newNode opens every socket of the configuration, so that what cannot be had is
+// said before anything runs.
+func newNode(cfg *config.Config, opts assist.Options, log *slog.Logger) (*node, error) {
+	dir, err := programDir()
+	if err != nil {
+		return nil, err
+	}
+	opts.UserAgent = "patchbay/" + version
+	n := &node{cfg: cfg, log: log, pool: assist.NewPool(opts)}
+	n.calls = call.NewManager(callConfig(cfg), n.pool, log)
+	if err := n.open(dir); err != nil {
+		n.close()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *node) open(pluginDir string) error {
+	for i, a := range n.cfg.Adapters {
+		p, err := host.New(hostConfig(n.cfg, i, pluginDir, n.log), n.calls.Sink(a.Name))
+		if err != nil {
+			return n.located(i, err)
+		}
+		n.plugins = append(n.plugins, p)
+	}
+	registry := telemetry.NewRegistry(version)
+	if err := registry.Register(api.NewCollector(n.calls, n.pool.Stats())); err != nil {
+		return err
+	}
+	if err := telemetry.Register(registry, n.pluginMetrics()...); err != nil {
+		return err
+	}
+	server, err := api.New(
+		api.Config{Listen: n.cfg.API.Listen, Token: n.cfg.API.Token.Value, Version: version},
+		api.Deps{Calls: n.calls, Adapters: adapters{n}, Metrics: telemetry.Handler(registry), Log: n.log},
+	)
+	if err != nil {
+		return err
+	}
+	n.api = server
+	if n.ln, err = net.Listen("tcp", n.cfg.API.Listen); err != nil {
+		return n.cfg.Locate(adapter.Problems{{Key: "api.listen", Value: n.cfg.API.Listen, Why: err.Error(), Do: "free the address, or choose another"}})
+	}
+	if t := n.cfg.API.TLS; t != nil {
+		c, err := certfile.Config(t.Cert, t.Key, n.log)
+		if err != nil {
+			return err
+		}
+		n.ln = tls.NewListener(n.ln, c)
+	}
+	return nil
+}
+
+// close gives back what newNode opened, for a node that does not run.
+func (n *node) close() {
+	for _, p := range n.plugins {
+		p.Close()
+	}
+	if n.ln != nil {
+		_ = n.ln.Close()
+	}
+	n.closePool()
+}
+
+func (n *node) closePool() {
+	if err := n.pool.Close(); err != nil {
+		n.log.Debug("closing connections", "err", err)
+	}
+}
+
+// run serves until ctx ends, or until something that an operator must mend; then it
+// refuses new calls, lets the live ones end, and stops everything.
+func (n *node) run(ctx context.Context) error {
+	defer n.closePool()
+	lasting := context.WithoutCancel(ctx) // what stops in its own order
+	failed := make(chan error, len(n.plugins)+1)
+
+	apiCtx, stopAPI := context.WithCancel(lasting)
+	defer stopAPI()
+	var server sync.WaitGroup
+	server.Go(func() { failed <- n.api.Serve(apiCtx, n.ln) })
+
+	pluginCtx, stopPlugins := context.WithCancel(lasting)
+	defer stopPlugins()
+	var plugins sync.WaitGroup
+	for i, p := range n.plugins {
+		plugins.Go(func() { failed <- n.located(i, p.Run(pluginCtx)) })
+	}
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	drain, cancel := context.WithTimeout(lasting, drainTime)
+	defer cancel()
+	if live := n.calls.Stats().Live; live > 0 {
+		n.log.Info("waiting for live calls to end; again to cut them off", "calls", live, "at_most", drainTime)
+	}
+	n.calls.Shutdown(drain)
+	stopPlugins()
+	plugins.Wait()
+	stopAPI()
+	server.Wait()
+	return err
+}
+
+// ready returns nil once every plugin serves.
+func (n *node) ready(ctx context.Context) error {
+	for _, p := range n.plugins {
+		select {
+		case <-p.Ready():
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// located puts the file and line in front of the problems of adapter i.
+func (n *node) located(i int, err error) error { return locate(n.cfg, i, err) }
+
+func locate(cfg *config.Config, i int, err error) error {
+	if ps, ok := errors.AsType[adapter.Problems](err); ok {
+		return cfg.Locate(ps.Under(fmt.Sprintf("adapters[%d]", i)))
+	}
+	if located, ok := errors.AsType[*config.Error](err); ok {
+		return located
+	}
+	if err != nil {
+		return fmt.Errorf("adapter %s: %w", cfg.Adapters[i].Name, err)
+	}
+	return nil
+}
+
+// callConfig is the configuration as core/call wants it.
+func callConfig(cfg *config.Config) call.Config {
+	limits := call.DefaultLimits()
+	limits.Calls = cfg.Limits.Calls
+	limits.LegsPerCall = cfg.Limits.LegsPerCall
+	limits.TracksPerCall = cfg.Limits.TracksPerCall
+	limits.TapeBytes = int64(cfg.Limits.MemoryPerTrack)
+	limits.Grace = cfg.Limits.Grace
+	limits.LostGrace = cfg.Limits.LostGrace
+	c := call.Config{Limits: limits, TenantOf: cfg.TenantOf}
+	for _, r := range cfg.Routes {
+		roles := make(map[media.TrackID]adapter.Role, len(r.Roles))
+		for track, speaker := range r.Roles {
+			roles[media.TrackID(track)] = speaker.Role()
+		}
+		c.Routes = append(c.Routes, call.Route{
+			Match: call.Match{
+				Adapter: r.Match.Adapter, Tenant: r.Match.Tenant, Account: r.Match.Account,
+				To: adapter.E164(r.Match.To), From: adapter.E164(r.Match.From), Claims: r.Match.Claims,
+			},
+			Google: googleOf(cfg, r), Profile: r.Profile, Language: r.Language, Model: r.Model,
+			Transport: assist.Transport(r.Transport), ThirdVoice: call.ThirdVoice(r.ThirdVoice), Roles: roles,
+			ProfileClaim: r.ProfileClaim, Profiles: r.Profiles, ConversationClaim: r.ConversationClaim,
+			MaxCalls: r.Limits.Calls,
+		})
+	}
+	return c
+}
+
+func googleOf(cfg *config.Config, r config.Route) assist.Google {
+	g := cfg.GoogleFor(r)
+	return assist.Google{
+		Project: g.Project, Location: g.Location, Endpoint: g.Endpoint, Insecure: g.Insecure,
+		Credentials: g.Credentials, QuotaProject: g.QuotaProject,
+	}
+}
+
+// hostConfig is adapter i as core/plug/host wants it.
+func hostConfig(cfg *config.Config, i int, pluginDir string, log *slog.Logger) host.Config {
+	a := cfg.Adapters[i]
+	c := host.Config{
+		Name: a.Name, Path: cfg.PluginPath(a, pluginDir), SHA256: a.SHA256, Listeners: a.Listen, Log: log,
+		DrainTimeout: time.Second, // the calls have been drained by then
+		Prepare: func(d host.Description) (json.RawMessage, error) {
+			if err := checkListeners(a.Listen, d); err != nil {
+				return nil, err
+			}
+			return cfg.AdapterSettings(i, d.Schema)
+		},
+	}
+	if a.TLS != nil {
+		c.TLSCert, c.TLSKey = a.TLS.Cert, a.TLS.Key
+	}
+	return c
+}
+
+// checkListeners compares the addresses of the file with what the plugin listens on.
+func checkListeners(listen map[string]string, d host.Description) error {
+	var problems adapter.Problems
+	var names []string
+	for _, l := range d.Listeners {
+		names = append(names, l.Name)
+		if _, ok := listen[l.Name]; !ok {
+			problems.Add("listen."+l.Name, "", "missing", fmt.Sprintf("plugin %s listens there; write an address like :8443", d.Name))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(listen)) {
+		if !slices.Contains(names, name) {
+			problems.Add("listen."+name, listen[name], fmt.Sprintf("plugin %s has no such listener", d.Name), "it has: "+strings.Join(names, ", "))
+		}
+	}
+	return problems.Err()
+}
+
+// pluginMetrics are the numbers of the plugins. What adapters count is bounded by
+// core/plug/host.
+func (n *node) pluginMetrics() []telemetry.Metric {
+	each := func(read func(s host.Status, p *host.Plugin, emit func(float64, ...string))) func(func(float64, ...string)) {
+		return func(emit func(float64, ...string)) {
+			for _, p := range n.plugins {
+				read(p.Status(), p, emit)
+			}
+		}
+	}
+	return []telemetry.Metric{
+		{Name: "patchbay_adapter_events_total", Help: "What adapters count outside of calls, such as refused handshakes.", Kind: telemetry.Counter,
+			Labels: []string{"adapter", "kind"}, Read: each(func(s host.Status, p *host.Plugin, emit func(float64, ...string)) {
+				for kind, count := range p.Counters() {
+					emit(float64(count), s.Name, kind)
+				}
+			})},
+		{Name: "patchbay_adapter_ready", Help: "1 while the adapter's plugin serves, else 0.", Kind: telemetry.Gauge,
+			Labels: []string{"adapter"}, Read: each(func(s host.Status, _ *host.Plugin, emit func(float64, ...string)) {
+				ready := 0.0
+				if s.State == host.StateReady {
+					ready = 1
+				}
+				emit(ready, s.Name)
+			})},
+		{Name: "patchbay_adapter_restarts_total", Help: "Starts of the adapter's plugin after its first.", Kind: telemetry.Counter,
+			Labels: []string{"adapter"}, Read: each(func(s host.Status, _ *host.Plugin, emit func(float64, ...string)) {
+				emit(float64(s.Restarts), s.Name)
+			})},
+	}
+}
+
+// adapters shows the node's plugins to the API.
+type adapters struct{ n *node }
+
+func (a adapters) List() []api.AdapterStatus {
+	out := make([]api.AdapterStatus, len(a.n.plugins))
+	for i, p := range a.n.plugins {
+		s := p.Status()
+		out[i] = api.AdapterStatus{
+			Name: s.Name, Plugin: a.n.cfg.Adapters[i].Plugin, Version: s.Version, State: adapterState(s.State), Since: s.Since,
+			Restarts: s.Restarts, Problem: s.LastError, Abilities: s.Abilities, Listeners: s.Addresses, Counters: map[string]int64{},
+		}
+		for kind, n := range p.Counters() {
+			out[i].Counters[kind] = int64(n)
+		}
+	}
+	return out
+}
+
+func adapterState(s host.State) api.AdapterState {
+	if s == host.StateStopping {
+		return api.AdapterStopped
+	}
+	return api.AdapterState(s)
+}
+
+func (a adapters) plugin(name string) (*host.Plugin, error) {
+	for i, c := range a.n.cfg.Adapters {
+		if c.Name == name {
+			return a.n.plugins[i], nil
+		}
+	}
+	return nil, &adapter.Error{Op: "attach", Kind: adapter.KindConfig, Err: fmt.Errorf("there is no adapter %q", name)}
+}
+
+func (a adapters) Attach(ctx context.Context, name string, r adapter.AttachRequest) (string, error) {
+	p, err := a.plugin(name)
+	if err != nil {
+		return "", err
+	}
+	return p.Attach(ctx, r)
+}
+
+func (a adapters) Detach(ctx context.Context, name string, r adapter.DetachRequest) error {
+	p, err := a.plugin(name)
+	if err != nil {
+		return err
+	}
+	return p.Detach(ctx, r)
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patchbay/patchbay/core/assist"
+	"github.com/patchbay/patchbay/core/config"
+	"github.com/patchbay/patchbay/core/emulator"
+	"github.com/patchbay/patchbay/core/telemetry"
+)
+
+func runCommand(env environment) *cobra.Command {
+	var file string
+	var check, live bool
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the host: take calls and help their agents",
+		Long: `Runs the host by a configuration file. Without one it runs on this machine alone:
+the Twilio adapter and the API on loopback, in front of the local emulator.
+
+  patchbay run                              try it; it prints how to call it
+  patchbay run -c patchbay.yml --check      find every mistake in the file, start nothing
+  patchbay run -c patchbay.yml --check --live
+                                            try project, profile and quota at Google,
+                                            with one conversation of three seconds
+  patchbay run -c patchbay.yml              serve until interrupted`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			begun := time.Now()
+			switch {
+			case live && !check:
+				return usageError{errors.New("--live goes with --check")}
+			case check && file == "":
+				return usageError{errors.New("--check needs a file: -c patchbay.yml")}
+			case file == "":
+				return runLocal(cmd, begun)
+			}
+			cfg, err := config.Load(file, env.lookup)
+			if err != nil {
+				return err
+			}
+			if check {
+				return checkConfig(cmd, cfg, live)
+			}
+			log, err := telemetry.NewLogger(cmd.ErrOrStderr(), cfg.Log.Level, telemetry.Format(cfg.Log.Format))
+			if err != nil {
+				return err
+			}
+			n, err := newNode(cfg, assist.Options{}, log)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), n, log, begun, nil)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&file, "config", "c", "", "configuration file")
+	f.BoolVar(&check, "check", false, "check the configuration, with the plugins' own eyes, and exit")
+	f.BoolVar(&live, "live", false, "with --check: try every route at Google")
+	return cmd
+}
+
+// serve runs a node and says when it is ready; then it calls ready, if any.
+func serve(ctx context.Context, n *node, log *slog.Logger, begun time.Time, ready func()) error {
+	waiting, stop := context.WithCancel(ctx)
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		if n.ready(waiting) == nil {
+			log.Info("ready", "api", n.ln.Addr().String(), "adapters", len(n.plugins), "after", time.Since(begun).Round(time.Millisecond))
+			if ready != nil {
+				ready()
+			}
+		}
+	}()
+	err := n.run(ctx)
+	stop()
+	<-said
+	return err
+}
+
+// The built-in configuration of a laptop: everything on loopback.
+const (
+	localAccount = "AC00000000000000000000000000000001"
+	localPublic  = "http://127.0.0.1:8081/twilio"
+	localConfig  = `
+api: {listen: "%s"}
+google: {project: local, location: global, endpoint: "%s", insecure: true}
+adapters:
+  - name: twilio
+    plugin: twilio
+    listen: {http: "%s"}
+    settings:
+      public_url: "%s"
+      accounts:
+        - {sid: %s, auth_token: "env:PATCHBAY_LOCAL_TOKEN", stream_secrets: ["env:PATCHBAY_LOCAL_SECRET"]}
+routes:
+  - {match: {}, profile: demo}
+limits: {grace: %s}
+`
+)
+
+// localSettings are what differs between the uses of the built-in configuration.
+type localSettings struct {
+	api, google, twilio string // addresses
+	public              string // URL that the simulator signs
+	token, secret       string
+	grace               time.Duration
+}
+
+func (s localSettings) config() (*config.Config, error) {
+	text := fmt.Sprintf(localConfig, s.api, s.google, s.twilio, s.public, localAccount, s.grace)
+	secrets := map[string]string{"PATCHBAY_LOCAL_TOKEN": s.token, "PATCHBAY_LOCAL_SECRET": s.secret}
+	return config.Parse([]byte(text), "built-in configuration", config.Secrets{LookupEnv: func(name string) (string, bool) {
+		v, ok := secrets[name]
+		return v, ok
+	}})
+}
+
+// runLocal runs the host in front of its own emulator. Its secrets live as long as
+// it does, and are printed.
+func runLocal(cmd *cobra.Command, begun time.Time) error {
+	log, err := telemetry.NewLogger(cmd.ErrOrStderr(), "info", telemetry.FormatAuto)
+	if err != nil {
+		return err
+	}
+	e, err := startEmulator(emulator.DefaultConfig(), "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s := localSettings{
+		api: "127.0.0.1:8080", google: e.addr, twilio: "127.0.0.1:8081", public: localPublic,
+		token: rand.Text(), secret: rand.Text(), grace: config.Default().Limits.Grace,
+	}
+	cfg, err := s.config()
+	if err != nil {
+		return errors.Join(err, e.stop())
+	}
+	n, err := newNode(cfg, assist.Options{}, log)
+	if err != nil {
+		return errors.Join(err, e.stop())
+	}
+	program := os.Args[0]
+	err = serve(cmd.Context(), n, log, begun, func() {
+		_, _ = fmt.Fprintf(cmd.OutOrStdout(), `No configuration file: this is a trial on this machine alone, in front of the local
+Agent Assist emulator. Call it from another terminal, and watch:
+
+  export TOKEN=%s SECRET=%s
+  %s simulate twilio --stream ws://127.0.0.1:8081/twilio/stream --account %s --auth-token env:TOKEN --secret env:SECRET
+  %s calls list
+  %s calls watch CALL
+
+For real calls write a file and start with -c: the README has one.
+`, s.token, s.secret, program, localAccount, program, program)
+	})
+	return errors.Join(err, e.stop())
+}
