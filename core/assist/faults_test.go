@@ -3,6 +3,7 @@ package assist
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -248,6 +249,36 @@ func TestRefusedStream(t *testing.T) {
 			t.Errorf("Info().Tracks = %+v; want an error of the first", info.Tracks)
 		}
 	})
+}
+
+// TestDoubts: errors that are probably for good are believed after a few tries.
+func TestDoubts(t *testing.T) {
+	for _, code := range []codes.Code{codes.FailedPrecondition, codes.Unauthenticated} {
+		for _, last := range []int{2, 1000} {
+			t.Run(fmt.Sprintf("%s on %d streams", code, last), func(t *testing.T) {
+				fault := &streamFault{when: func(stream, _ int) (bool, error) { return stream <= last, status.Error(code, "injected") }}
+				inBubble(t, rigConfig{server: []grpc.ServerOption{fault.option()}}, func(t *testing.T, r *rig) {
+					s, wait := r.run(t.Context(), r.conversation())
+					v := newVoice(t, "inbound", "end_user", 1, media.Telephony)
+					call(t, s, func(v *voice) { v.speak(t, 10*time.Second) }, v)
+					if err := wait(); err != nil {
+						t.Fatalf("Run() = %v", err)
+					}
+					failures := len(r.events(event.Failure))
+					if last == 2 {
+						r.heardOnce("call-1", v)
+						if failures != 0 {
+							t.Errorf("%d failures; want none", failures)
+						}
+						return
+					}
+					if n := len(r.causes("inbound")); failures != 1 || n != maxDoubts+1 {
+						t.Errorf("%d failures after %d streams; want 1 after %d", failures, n, maxDoubts+1)
+					}
+				})
+			})
+		}
+	}
 }
 
 // TestCompletedByAnother: somebody completes the conversation during the call.

@@ -1,8 +1,9 @@
 package assist
 
 import (
-	"maps"
+	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/patchbay/patchbay/core/event"
 )
@@ -57,10 +58,12 @@ func (s *Session) Info() Info {
 	defer s.mu.Unlock()
 	info := Info{Conversation: s.name, Profile: s.conv.profileName(), Transport: s.conv.transport(), Problem: s.problem,
 		Participants: []Participant{}, Tracks: []TrackInfo{}}
-	for _, speaker := range slices.Sorted(maps.Keys(s.participants)) {
-		p := s.participants[speaker]
-		info.Participants = append(info.Participants, Participant{Speaker: speaker, Role: p.role, Name: p.name})
+	for who, p := range s.participants {
+		info.Participants = append(info.Participants, Participant{Speaker: who.id, Role: p.role, Name: p.name})
 	}
+	slices.SortFunc(info.Participants, func(a, b Participant) int {
+		return cmp.Or(strings.Compare(a.Speaker, b.Speaker), strings.Compare(a.Role, b.Role))
+	})
 	for _, t := range s.tracks {
 		info.Tracks = append(info.Tracks, TrackInfo{Track: t.ref, State: t.info.state, Streams: t.info.streams, Error: t.info.err})
 	}

@@ -20,6 +20,7 @@ type reaction uint8
 
 const (
 	refuse reaction = iota // an operator must act: no retry
+	doubt                  // probably the same; a stream tries a few times
 	rotate                 // the stream reached a limit: open the next at once
 	retry                  // try again with growing pauses
 	wait                   // a quota is used up: try again with long pauses
@@ -27,16 +28,19 @@ const (
 
 // reactions is the table of protocol facts: what each code means on a stream. OUT_OF_RANGE
 // is Speech-to-Text v1's limit of a stream's life, or audio too slow; ABORTED is v2's.
+// What it does not name is refused.
 var reactions = map[codes.Code]reaction{
-	codes.OutOfRange:        rotate,
-	codes.Aborted:           rotate,
-	codes.Unavailable:       retry,
-	codes.DeadlineExceeded:  retry,
-	codes.Canceled:          retry,
-	codes.Internal:          retry,
-	codes.Unknown:           retry,
-	codes.DataLoss:          retry,
-	codes.ResourceExhausted: wait,
+	codes.OutOfRange:         rotate,
+	codes.Aborted:            rotate,
+	codes.Unavailable:        retry,
+	codes.DeadlineExceeded:   retry,
+	codes.Canceled:           retry,
+	codes.Internal:           retry,
+	codes.Unknown:            retry,
+	codes.DataLoss:           retry,
+	codes.ResourceExhausted:  wait,
+	codes.FailedPrecondition: doubt, // the participant's last stream may linger
+	codes.Unauthenticated:    doubt, // the token may have expired on the way
 }
 
 func react(err error) reaction {
@@ -44,6 +48,12 @@ func react(err error) reaction {
 		return refuse
 	}
 	return reactions[codeOf(err)]
+}
+
+// permanent reports whether trying a unary call again is no use.
+func permanent(err error) bool {
+	r := react(err)
+	return r == refuse || r == doubt
 }
 
 // codeOf returns the gRPC code of err, also of errors of contexts.

@@ -29,7 +29,7 @@ type Session struct {
 	fresh        bool     // nobody can have made participants in it
 	model        string   // the profile's speech model
 	features     [2][]event.Feature
-	participants map[string]*participant // by speaker
+	participants map[speaker]*participant
 	tracks       []*track
 	problem      *event.Problem // why the conversation failed
 
@@ -43,7 +43,7 @@ func newSession(p *Pool, c Conversation, publish func(event.Event), log *slog.Lo
 		log:          log,
 		publisher:    publish,
 		news:         make(chan struct{}, 1),
-		participants: make(map[string]*participant),
+		participants: make(map[speaker]*participant),
 		answers:      newAnswers(),
 	}
 }
@@ -138,10 +138,11 @@ func (s *Session) take() []*track {
 	defer s.mu.Unlock()
 	first := len(s.tracks)
 	for _, t := range s.added {
-		p := s.participants[t.Ref.Speaker]
+		who := speaker{t.Ref.Speaker, t.Ref.Role}
+		p := s.participants[who]
 		if p == nil {
 			p = newParticipant(t.Ref.Role, t.UserID)
-			s.participants[t.Ref.Speaker] = p
+			s.participants[who] = p
 		}
 		s.tracks = append(s.tracks, newTrack(s, t, len(s.tracks)+1, p))
 	}

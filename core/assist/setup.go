@@ -84,13 +84,14 @@ func (s *Session) prepare(ctx context.Context) error {
 	return nil
 }
 
-// createConversation creates the conversation, or joins it when it is there and
-// running with the same profile; otherwise the id gets a suffix.
+// createConversation creates the conversation. One that exists is joined when it
+// runs with the same profile and is ours: named by a trusted peer, or made by an
+// attempt whose answer was lost. Otherwise the id gets a suffix.
 func (s *Session) createConversation(ctx context.Context) error {
 	id := s.conv.ID
 	for n := 2; ; n++ {
 		var conversation *dialogflowpb.Conversation
-		attempts := 0
+		attempts, foreign := 0, false
 		err := s.retry(ctx, stepCreate, func(ctx context.Context) (err error) {
 			attempts++
 			conversation, err = s.clients.conversations.CreateConversation(ctx, &dialogflowpb.CreateConversationRequest{
@@ -102,6 +103,7 @@ func (s *Session) createConversation(ctx context.Context) error {
 				},
 			}, once)
 			if codeOf(err) == codes.AlreadyExists {
+				foreign = attempts == 1 && !s.conv.Join
 				attempts++ // participants may exist too
 				conversation, err = s.clients.conversations.GetConversation(ctx, &dialogflowpb.GetConversationRequest{
 					Name: s.conv.Google.parent() + "/conversations/" + id,
@@ -112,12 +114,12 @@ func (s *Session) createConversation(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if s.usable(conversation) {
+		if !foreign && s.usable(conversation) {
 			s.mu.Lock()
 			s.name, s.fresh = conversation.GetName(), attempts == 1
 			s.mu.Unlock()
 			if id != s.conv.ID {
-				s.warn(event.Problem{Code: codeRenamed, Text: fmt.Sprintf("conversation %q exists already and is completed or has another profile; this call continues as %q", s.conv.ID, id)})
+				s.warn(event.Problem{Code: codeRenamed, Text: fmt.Sprintf("conversation %q exists already, and is not of this call, completed or of another profile; this call continues as %q", s.conv.ID, id)})
 			}
 			return nil
 		}
@@ -145,7 +147,7 @@ func (s *Session) retry(ctx context.Context, step string, f func(context.Context
 		err := f(attempt)
 		if err != nil {
 			last = err
-			if react(err) == refuse {
+			if permanent(err) {
 				err = backoff.Permanent(err)
 			}
 		}
@@ -205,7 +207,7 @@ func (s *Session) complete(ctx context.Context) error {
 		_, err := s.clients.conversations.CompleteConversation(ctx, &dialogflowpb.CompleteConversationRequest{Name: s.name}, once)
 		if err != nil {
 			last = err
-			if react(err) == refuse {
+			if permanent(err) {
 				err = backoff.Permanent(err)
 			}
 		}

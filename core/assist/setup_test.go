@@ -106,19 +106,21 @@ func withReason(c codes.Code, reason string) error {
 	return s.Err()
 }
 
-// TestConversationExists: a running conversation with our profile is joined with
-// its participants; a completed one, and one with another profile, is left alone.
+// TestConversationExists: a running conversation with our profile that a trusted
+// peer named is joined with its participants; any other is left alone.
 func TestConversationExists(t *testing.T) {
 	tests := []struct {
 		name    string
 		profile string
+		join    bool
 		before  func(*rig, string)
 		want    string
 		renamed bool
 	}{
-		{"running", "demo", func(*rig, string) {}, "call-1", false},
-		{"completed", "demo", func(r *rig, name string) { r.complete(name) }, "call-1-2", true},
-		{"other profile", "other", func(*rig, string) {}, "call-1-2", true},
+		{"running", "demo", true, func(*rig, string) {}, "call-1", false},
+		{"running, not named to us", "demo", false, func(*rig, string) {}, "call-1-2", true},
+		{"completed", "demo", true, func(r *rig, name string) { r.complete(name) }, "call-1-2", true},
+		{"other profile", "other", true, func(*rig, string) {}, "call-1-2", true},
 	}
 	profiles := func(c *emulator.Config) { c.Profiles = []string{"demo", "other"} }
 	for _, tt := range tests {
@@ -126,7 +128,9 @@ func TestConversationExists(t *testing.T) {
 			inBubble(t, rigConfig{emulator: profiles}, func(t *testing.T, r *rig) {
 				name := r.exists("call-1", tt.profile, dialogflowpb.Participant_END_USER)
 				tt.before(r, name)
-				s, wait := r.run(t.Context(), r.conversation())
+				c := r.conversation()
+				c.Join = tt.join
+				s, wait := r.run(t.Context(), c)
 				v := newVoice(t, "inbound", "end_user", 1, media.Telephony)
 				call(t, s, func(v *voice) { v.speak(t, 6*time.Second) }, v)
 				if err := wait(); err != nil {

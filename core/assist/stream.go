@@ -52,19 +52,15 @@ type stream struct {
 	pos positions
 }
 
-// sendTimeout bounds one send: the connection or the server is stuck.
-const sendTimeout = 10 * time.Second
-
-// starveAfter is how long a stream may go without audio; the API ends it after
-// about 10 s. It is longer than tapes take to notice, so that it seldom counts.
-const starveAfter = 7 * time.Second
-
 // stream serves one stream: open, feed, half-close, wait for the end. The caller
 // has the participant's turn. ctx ends the feeding, not the stream.
 func (t *track) stream(ctx context.Context) (end ending) {
 	first, err := t.first(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, media.ErrParked), errors.Is(err, io.EOF), err != nil && ctx.Err() != nil:
 		return ending{none: true}
+	case err != nil:
+		return ending{err: err}
 	}
 	t.format = first.Format
 	l, done, err := t.s.clients.lane(ctx)
@@ -126,98 +122,6 @@ func (t *track) model() string {
 		return t.s.conv.Model
 	}
 	return t.s.model
-}
-
-// feed sends audio, c first, until there is a reason to stop. A chunk that was read
-// and not sent is held for the next stream.
-func (st *stream) feed(ctx context.Context, c media.Chunk, stalled *time.Timer) cause {
-	t, o := st.t, st.t.s.pool.opts
-	hard := time.AfterFunc(o.wall(st.marks.Hard), func() { st.stop(causeForced) })
-	defer hard.Stop()
-	starved := time.AfterFunc(o.wall(starveAfter), func() { st.stop(causeParked) })
-	defer starved.Stop()
-	pace := newPace(o)
-	for settled := time.Duration(0); ; {
-		stalled.Reset(sendTimeout)
-		err := st.wire.send(t.encode(c))
-		stalled.Stop()
-		if err != nil {
-			return causeServer // the receiver learns why
-		}
-		sent := st.sent(c)
-		starved.Reset(o.wall(starveAfter))
-		if sent-settled >= time.Second && !t.results.open.Load() {
-			t.audio.SettleQuiet(quietAge)
-			settled = sent
-		}
-		switch {
-		case sent+chunk > st.marks.Hard:
-			return causeForced
-		case st.age() >= st.marks.pauseMark() && st.pausing():
-			return causePlanned
-		case pace.wait(ctx, c.Format.Duration(c.End()-c.Pos), sent) != nil:
-			return stopCause(ctx)
-		}
-		c, err = t.audio.Next(ctx, t.buf, chunk)
-		switch {
-		case errors.Is(err, media.ErrParked):
-			return causeParked
-		case errors.Is(err, io.EOF):
-			return causeEnd
-		case err != nil:
-			return stopCause(ctx)
-		case ctx.Err() != nil:
-			t.held = &c
-			return stopCause(ctx)
-		case c.Format != st.pos.format:
-			t.held = &c
-			return causeFormat
-		}
-	}
-}
-
-// quietAge is how old quiet audio must be to count as silent while no interim is
-// open: a recogniser may still make words of what is younger.
-const quietAge = 10 * time.Second
-
-// stopCause says why the feeding context ended.
-func stopCause(ctx context.Context) cause {
-	if why, ok := errors.AsType[cause](context.Cause(ctx)); ok {
-		return why
-	}
-	return causeAbandoned
-}
-
-// encode returns the chunk's audio in the stream's format.
-func (t *track) encode(c media.Chunk) []byte {
-	if c.Format.Encoding != media.ALaw {
-		return c.Payload
-	}
-	t.linear = media.AppendLinear(t.linear[:0], c.Format.Encoding, c.Payload)
-	t.coded = media.AppendEncoded(t.coded[:0], media.Linear16, t.linear)
-	return t.coded
-}
-
-// sent notes a chunk that was sent and returns how much the stream has got.
-func (st *stream) sent(c media.Chunk) time.Duration {
-	st.t.s.pool.stats.SamplesSent.Add(c.End() - c.Pos)
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.pos.add(c)
-	return st.pos.duration()
-}
-
-func (st *stream) pausing() bool {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.pos.pausing(cutPause)
-}
-
-// age is the stream's life so far, in audio or on the scaled clock.
-func (st *stream) age() time.Duration {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return max(st.pos.duration(), time.Duration(float64(time.Since(st.opened))*st.t.s.pool.opts.TimeScale))
 }
 
 // receive hands results on until the stream ends. It returns nil for a clean end.

@@ -269,6 +269,31 @@ func TestOneSpeakerTwoTracks(t *testing.T) {
 	})
 }
 
+// TestRoleCorrected: a role cannot change at Google's; the speaker goes on as
+// another participant.
+func TestRoleCorrected(t *testing.T) {
+	inBubble(t, rigConfig{}, func(t *testing.T, r *rig) {
+		s, wait := r.run(t.Context(), r.conversation())
+		before := newVoice(t, "before", "end_user", 1, media.Telephony)
+		after := newVoice(t, "after", "human_agent", 2, media.Telephony)
+		for _, v := range []*voice{before, after} {
+			track := v.asTrack()
+			track.Ref.Speaker = "alice"
+			s.Add(track)
+			v.speak(t, 6*time.Second)
+			v.tape.End()
+		}
+		s.Finish()
+		if err := wait(); err != nil {
+			t.Fatalf("Run() = %v", err)
+		}
+		r.heardOnce("call-1", before, after)
+		if info := s.Info(); len(info.Participants) != 2 || info.Participants[0].Role != "end_user" || info.Participants[1].Name == "" {
+			t.Errorf("Info().Participants = %+v; want one a role", info.Participants)
+		}
+	})
+}
+
 // TestManyCalls needs more streams than a connection carries.
 func TestManyCalls(t *testing.T) {
 	many := func(c *emulator.Config) { c.Quotas = false }

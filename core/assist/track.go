@@ -17,8 +17,13 @@ import (
 	"github.com/patchbay/patchbay/core/media"
 )
 
-// chunk is how much audio a message holds: 100 ms, as Google asks for.
-const chunk = 100 * time.Millisecond
+// chunk is how much audio a message holds: 100 ms, as Google asks for. That is
+// chunkBytes at most (linear16 at media.MaxRate), well under the 25 KB that
+// Speech-to-Text v2 takes.
+const (
+	chunk      = 100 * time.Millisecond
+	chunkBytes = 2 * media.MaxRate / 10
+)
 
 // track sends one tape, stream after stream. Everything without a lock belongs to
 // the goroutine of run.
@@ -53,7 +58,7 @@ func newTrack(s *Session, t Track, number int, p *participant) *track {
 	tr := &track{
 		s: s, audio: t.Audio, language: language, ref: t.Ref, participant: p,
 		log:     s.log.With("track", t.Ref.Track, "leg", t.Ref.Leg),
-		buf:     make([]byte, 0, maxChunkBytes),
+		buf:     make([]byte, 0, chunkBytes),
 		retries: newBackoff(s.pool.opts, retry), quota: newBackoff(s.pool.opts, wait),
 	}
 	tr.info.state = StateWaiting
@@ -179,19 +184,14 @@ func (t *track) rewind() {
 // recover decides what to do after an unclean end.
 func (t *track) recover(ctx context.Context, err error) bool {
 	t.setError(googleWords(err))
-	how := react(err)
-	if how != refuse {
+	how, p := react(err), t.s.conv.explain(stepStream, err)
+	switch {
+	case how == refuse, how == doubt && t.failures >= maxDoubts:
+	case codeOf(err) == codes.FailedPrecondition && t.completed(ctx):
+		p = event.Problem{Code: codeCompleted, Text: "Agent Assist: the conversation was completed by somebody else; this call gets no more help"}
+	default:
 		t.log.Info("assist: a stream broke; its audio is sent again", "err", googleWords(err))
 		return t.again(ctx, how)
-	}
-	p := t.s.conv.explain(stepStream, err)
-	if codeOf(err) == codes.FailedPrecondition {
-		switch {
-		case t.completed(ctx):
-			p = event.Problem{Code: codeCompleted, Text: "Agent Assist: the conversation was completed by somebody else; this call gets no more help"}
-		case t.failures < maxPreconditions: // the participant's last stream may linger
-			return t.again(ctx, retry)
-		}
 	}
 	t.refuse(ctx, p, DiscardStreamRefused)
 	return false
@@ -205,7 +205,7 @@ func (t *track) again(ctx context.Context, how reaction) bool {
 	switch {
 	case how == wait:
 		pause = t.quota.NextBackOff()
-	case how == retry || t.failures > 1:
+	case how != rotate || t.failures > 1:
 		pause = t.retries.NextBackOff()
 	}
 	t.setState(StateRetrying)
@@ -216,8 +216,8 @@ func (t *track) again(ctx context.Context, how reaction) bool {
 	return true
 }
 
-// maxPreconditions is how often in a row a failed precondition is believed to pass.
-const maxPreconditions = 3
+// maxDoubts is how often in a row an error of reaction doubt is believed to pass.
+const maxDoubts = 3
 
 // completed asks whether the conversation has been completed.
 func (t *track) completed(ctx context.Context) bool {

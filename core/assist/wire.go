@@ -8,10 +8,6 @@ import (
 	"github.com/patchbay/patchbay/core/media"
 )
 
-// maxChunkBytes is the most audio in one message: Speech-to-Text v2 takes 25 KB,
-// which may mean 25,000 bytes.
-const maxChunkBytes = 25_000
-
 // wire is one stream to Agent Assist, whatever its transport. recv gives results
 // in the form of StreamingAnalyzeContent.
 type wire interface {

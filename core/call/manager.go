@@ -49,7 +49,7 @@ func DefaultLimits() Limits {
 		TapeBytes:     2 << 20,
 		Grace:         5 * time.Second,
 		LostGrace:     15 * time.Second,
-		WrapUp:        30 * time.Second,
+		WrapUp:        time.Minute,
 		KeepEnded:     200,
 		KeepEndedTime: time.Hour,
 	}

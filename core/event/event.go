@@ -180,7 +180,7 @@ type Stream struct {
 	Number  int    `json:"number" doc:"1 for the track's first stream."`
 	FromPos int64  `json:"from_pos" doc:"Tape position of the stream's first sample."`
 	ToPos   int64  `json:"to_pos,omitempty" doc:"Position after the last sample that was sent."`
-	Cause   string `json:"cause,omitempty" doc:"Why it ended: planned, forced, server, parked, end, or a gRPC code."`
+	Cause   string `json:"cause,omitempty" doc:"Why it ended: planned, forced, server, parked, format, end, abandoned, or a gRPC code."`
 	Replay  int64  `json:"replay,omitempty" doc:"Samples that are sent again on this stream."`
 }
 

@@ -15,10 +15,10 @@ import (
 )
 
 // Bounds of what waits for the host. They are reached only when the host does not
-// read: 8192 frames are 16 s of one call, or a third of a second of 500.
+// read: 5 s of 500 calls of two tracks, minutes of a few.
 const (
-	maxQueuedFrames = 8192
-	maxQueuedBytes  = 8 << 20
+	maxQueuedFrames = 250_000
+	maxQueuedBytes  = 64 << 20
 	maxQueuedEvents = 16384 // opens, joins and notes; ends of legs always fit
 	maxCountKinds   = 256
 )
