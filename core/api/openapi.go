@@ -20,6 +20,7 @@ func (s *Server) routes(metrics http.Handler) (http.Handler, error) {
 	mux := http.NewServeMux()
 	spec := humago.New(mux, s.humaConfig())
 	s.addCalls(spec)
+	s.addPause(spec)
 	s.addTranscript(spec)
 	s.addSuggestions(spec)
 	s.addEvents(spec)

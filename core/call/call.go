@@ -34,6 +34,7 @@ type callParams struct {
 	tenant       string
 	route        int
 	thirdVoice   ThirdVoice
+	paused       bool // from the start
 	roles        map[media.TrackID]adapter.Role
 	limits       Limits
 	from, to     adapter.E164
@@ -62,6 +63,7 @@ type Call struct {
 	legs    []*leg          // all, in order of arrival
 	tracks  map[trackKey]*track
 	order   []*track      // all, in order of arrival
+	paused  string        // why the call's audio is withheld; empty when it is not
 	lost    bool          // the last leg went without a goodbye
 	changed chan struct{} // holds a token when run should look at live
 }
@@ -76,10 +78,16 @@ func newCall(p callParams, pool *assist.Pool, log *slog.Logger) *Call {
 		changed: make(chan struct{}, 1),
 	}
 	c.conversation.Call = p.id
+	if p.paused {
+		c.paused = pausedByRoute
+	}
 	c.publish = redact.New(c.events.Append).Publish
 	c.session = pool.NewSession(c.conversation, c.publish, log)
 	return c
 }
+
+// maxLegHistory bounds how many ended legs a call remembers.
+const maxLegHistory = 256
 
 // open adds a leg. A live leg with the same key is taken over. The manager calls
 // it with its lock held; it waits for nothing.
@@ -110,6 +118,12 @@ func (c *Call) open(info adapter.LegInfo) (*leg, error) {
 	l := newLeg(c, info.LegKey)
 	c.live[l.key] = l
 	c.legs = append(c.legs, l)
+	if len(c.legs) > maxLegHistory {
+		c.legs = slices.DeleteFunc(c.legs, func(l *leg) bool { return c.live[l.key] != l })
+	}
+	if c.paused != "" {
+		l.tell(adapter.Control{Kind: adapter.ControlPause, Reason: c.paused})
+	}
 	c.publish(event.Event{Kind: event.LegJoined, State: &event.State{Adapter: c.key.adapter, Leg: l.key,
 		Text: fmt.Sprintf("account %s, verified by %s", info.Principal.Account, info.Principal.Method)}})
 	c.wake()
@@ -184,6 +198,7 @@ func (c *Call) newTrack(key trackKey, t adapter.Track) *track {
 		}
 		heard.Role = string(adapter.RoleHumanAgent)
 	}
+	tr.tape.Withhold(c.paused != "")
 	tr.session = assist.Track{Ref: heard, Audio: tr.tape.Reader(), Language: t.Language}
 	c.tracks[key] = tr
 	c.order = append(c.order, tr)
@@ -235,9 +250,11 @@ func (c *Call) note(l *leg, n adapter.Note) {
 		}
 		switch n.Kind {
 		case adapter.NotePause:
+			tr.paused = true
 			tr.tape.Withhold(true)
 		case adapter.NoteResume:
-			tr.tape.Withhold(false)
+			tr.paused = false
+			tr.tape.Withhold(c.paused != "")
 		case adapter.NoteGap:
 			tr.tape.Announce(n.Samples)
 		case adapter.NoteDropped:

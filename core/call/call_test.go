@@ -468,6 +468,67 @@ func TestPauseWithholds(t *testing.T) {
 	})
 }
 
+// TestPauseByOrder: a call that starts paused is heard once it is resumed, and not
+// while it is paused again; the vendor's own pause stays.
+func TestPauseByOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t, func(c *Config) { c.Routes[0].StartPaused = true })
+		l := h.open(t, "CA1", "leg")
+		s := join(t, l, "inbound", customer, 1)
+		c := h.find(t, "CA1")
+		told := func(want adapter.ControlKind) {
+			t.Helper()
+			if got := <-l.Control(); got.Kind != want {
+				t.Errorf("the leg was told %+v; want %s", got, want)
+			}
+		}
+		do := func(order func(string) error) {
+			t.Helper()
+			if err := order("test"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		told(adapter.ControlPause)
+		say(t, 10*time.Second, s)
+		first := s.n
+		do(c.Resume)
+		told(adapter.ControlResume)
+		say(t, 5*time.Second, s)
+		heard := s.n - first
+		do(c.Pause)
+		do(c.Pause) // no second event, no second order
+		told(adapter.ControlPause)
+		say(t, 5*time.Second, s)
+		if err := l.Note(adapter.Note{Kind: adapter.NotePause}); err != nil {
+			t.Fatal(err)
+		}
+		do(c.Resume)
+		say(t, 5*time.Second, s) // withheld by the vendor's word
+		if got := c.Summary().Paused; got != "" {
+			t.Errorf("Paused = %q; want it resumed", got)
+		}
+		closeLeg(t, l, adapter.EndHangup)
+		events := untilEnded(t, c)
+		wantSettled(t, c)
+		h.wantHeard(t, "CA1", "END_USER", 1, heard)
+		if w := c.Info().Tracks[0].Ledger.Withheld; w != int64(s.n-heard)*160 {
+			t.Errorf("withheld %d; want %d", w, int64(s.n-heard)*160)
+		}
+		n := 0
+		for _, e := range events {
+			if e.Kind == event.CallPaused || e.Kind == event.CallResumed {
+				n++
+			}
+		}
+		if n != 3 {
+			t.Errorf("%d changes in the log; want 3", n)
+		}
+		if err := c.Pause("late"); !errors.Is(err, ErrOver) {
+			t.Errorf("Pause after the end = %v; want ErrOver", err)
+		}
+	})
+}
+
 func TestConversationFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t, func(c *Config) { c.Routes[0].Profile = "missing" })

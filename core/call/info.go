@@ -1,7 +1,9 @@
 package call
 
 import (
+	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/patchbay/patchbay/core/assist"
@@ -16,11 +18,12 @@ type Summary struct {
 	Adapter      string    `json:"adapter"`
 	Account      string    `json:"account,omitempty" doc:"The vendor's account that was verified."`
 	Tenant       string    `json:"tenant"`
-	Conversation string    `json:"conversation" doc:"Agent Assist conversation, full name once it exists, else its id."`
+	Conversation string    `json:"conversation" doc:"Id of the Agent Assist conversation; in a single call's answer its full name, once it exists."`
 	State        State     `json:"state" enum:"active,ending,ended"`
 	Started      time.Time `json:"started"`
 	Ended        time.Time `json:"ended,omitzero"`
 	Legs         int       `json:"legs" doc:"Live legs."`
+	Paused       string    `json:"paused,omitempty" doc:"Why the call's audio is withheld, if it is."`
 }
 
 // Info is everything about a call but what was said.
@@ -72,10 +75,16 @@ func (c *Call) Summary() Summary {
 	return c.summary()
 }
 
+// conversationID returns the id that the conversation got in the end, or will get.
+func (c *Call) conversationID() string {
+	name := c.session.Info().Conversation
+	return cmp.Or(name[strings.LastIndex(name, "/")+1:], c.conversation.ID)
+}
+
 func (c *Call) summary() Summary {
 	return Summary{
 		ID: c.id, Key: c.key.key, Adapter: c.key.adapter, Account: c.key.account, Tenant: c.tenant,
-		Conversation: c.conversation.ID, State: c.state, Started: c.started, Ended: c.ended, Legs: len(c.live),
+		Conversation: c.conversationID(), State: c.state, Started: c.started, Ended: c.ended, Legs: len(c.live), Paused: c.paused,
 	}
 }
 

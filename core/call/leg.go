@@ -156,6 +156,7 @@ type track struct {
 	tape    *tape.Tape
 	joined  time.Time
 	session assist.Track
+	paused  bool // the vendor said so
 	heard   bool // the session reads it
 	standby bool // it would, but for another track of the speaker
 }

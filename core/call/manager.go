@@ -190,7 +190,7 @@ func (m *Manager) admit(key callKey, tenant string, info adapter.LegInfo) (*Call
 	}
 	return newCall(callParams{
 		id: strings.ToLower(rand.Text()[:12]), key: key, tenant: tenant, route: i, limits: m.cfg.Limits,
-		thirdVoice: route.ThirdVoice, roles: route.Roles, from: info.From, to: info.To, wanted: wanted,
+		thirdVoice: route.ThirdVoice, paused: route.StartPaused, roles: route.Roles, from: info.From, to: info.To, wanted: wanted,
 		conversation: assist.Conversation{
 			Google: route.Google, Profile: profile, ID: id, Join: join,
 			Language: route.Language, Model: route.Model, Transport: route.Transport,
@@ -282,7 +282,7 @@ func (m *Manager) Calls() []*Call {
 func (m *Manager) Find(name string) (*Call, bool) {
 	id := name[strings.LastIndex(name, "/")+1:] // of a full name
 	for _, c := range m.Calls() {
-		if name == c.key.key || id == c.id || id == c.wanted || id == c.conversation.ID {
+		if name == c.key.key || id == c.id || id == c.wanted || id == c.conversationID() {
 			return c, true
 		}
 	}

@@ -62,7 +62,8 @@ type Route struct {
 	ProfileClaim      string
 	Profiles          []string
 	ConversationClaim string
-	MaxCalls          int // live calls on this route; 0 means no limit of its own
+	StartPaused       bool // withhold a call's audio until somebody resumes it
+	MaxCalls          int  // live calls on this route; 0 means no limit of its own
 }
 
 // tenantOf returns whose leg it is. It follows from the adapter and what it

@@ -95,6 +95,10 @@ type Route struct {
 	Roles      map[string]Speaker `yaml:"roles,omitempty"`
 	ThirdVoice ThirdVoice         `yaml:"third_voice,omitempty"`
 
+	// Start says whether a call is heard from its beginning, or only once somebody
+	// resumes it: until consent is given, say.
+	Start Start `yaml:"start,omitempty"`
+
 	// ProfileClaim is the vendor's field that may choose another profile for a call;
 	// Profiles are the values that it may have. Without the field Profile is taken.
 	ProfileClaim string   `yaml:"profile_claim,omitempty"`
@@ -158,6 +162,15 @@ const (
 	ThirdVoiceParticipant ThirdVoice = "participant" // a participant of its own
 )
 
+// Start says how a call begins.
+type Start string
+
+// The ways a call begins. The zero value in a file means StartHeard.
+const (
+	StartHeard  Start = "heard"
+	StartPaused Start = "paused"
+)
+
 // Limits bound what the host takes on. Past them new calls are refused.
 type Limits struct {
 	Calls          int           `yaml:"calls"`            // at a time
@@ -205,6 +218,9 @@ func (c *Config) fillRoutes() {
 		}
 		if r.ThirdVoice == "" {
 			r.ThirdVoice = ThirdVoiceIgnore
+		}
+		if r.Start == "" {
+			r.Start = StartHeard
 		}
 	}
 }

@@ -75,6 +75,7 @@ routes:
     transport: streaming
     roles: {inbound: customer, outbound: agent}
     third_voice: participant
+    start: paused
     profile_claim: aa_profile
     profiles: [sales, projects/q/locations/europe-west1/conversationProfiles/support]
     conversation_claim: conversation_id
@@ -132,12 +133,13 @@ func TestLoad(t *testing.T) {
 				Language: "en-US", Model: "telephony", Transport: TransportStreaming,
 				Roles:             map[string]Speaker{"inbound": SpeakerCustomer, "outbound": SpeakerAgent},
 				ThirdVoice:        ThirdVoiceParticipant,
+				Start:             StartPaused,
 				ProfileClaim:      "aa_profile",
 				Profiles:          []string{"sales", "projects/q/locations/europe-west1/conversationProfiles/support"},
 				ConversationClaim: "conversation_id",
 				Limits:            RouteLimits{Calls: 10},
 			},
-			{Match: Match{Adapter: "other"}, Profile: "demo", Transport: TransportExtended, ThirdVoice: ThirdVoiceIgnore},
+			{Match: Match{Adapter: "other"}, Profile: "demo", Transport: TransportExtended, ThirdVoice: ThirdVoiceIgnore, Start: StartHeard},
 		},
 		Limits: Limits{Calls: 9, LegsPerCall: 3, TracksPerCall: 4, MemoryPerTrack: 512 << 10, Grace: 90 * time.Second, LostGrace: 20 * time.Second},
 		Log:    Log{Level: "debug", Format: "json"},
@@ -156,7 +158,7 @@ func TestDefaults(t *testing.T) {
 	want := Default()
 	want.Google.Project = "p"
 	want.Adapters = []Adapter{{Name: "a", Plugin: "b"}}
-	want.Routes = []Route{{Profile: "demo", Transport: TransportExtended, ThirdVoice: ThirdVoiceIgnore}}
+	want.Routes = []Route{{Profile: "demo", Transport: TransportExtended, ThirdVoice: ThirdVoiceIgnore, Start: StartHeard}}
 	if diff := cmp.Diff(&want, c, ignoreSource); diff != "" {
 		t.Errorf("Parse (-want +got):\n%s", diff)
 	}

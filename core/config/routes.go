@@ -40,6 +40,9 @@ func (v *validator) routes(c *Config) {
 		if r.ThirdVoice != "" {
 			v.word(key+".third_voice", string(r.ThirdVoice), string(ThirdVoiceIgnore), string(ThirdVoiceParticipant))
 		}
+		if r.Start != "" {
+			v.word(key+".start", string(r.Start), string(StartHeard), string(StartPaused))
+		}
 		for _, track := range slices.Sorted(maps.Keys(r.Roles)) {
 			v.word(under(key+".roles", track), string(r.Roles[track]), string(SpeakerCustomer), string(SpeakerAgent), string(SpeakerOther))
 		}

@@ -44,6 +44,8 @@ const (
 	LegEnded           Kind = "leg.ended"              // State
 	TrackJoined        Kind = "track.joined"           // State
 	RoleCorrected      Kind = "role.corrected"         // State: the track continues under another participant
+	CallPaused         Kind = "call.paused"            // State: audio is withheld from here on
+	CallResumed        Kind = "call.resumed"           // State
 	ConversationReady  Kind = "conversation.ready"     // State
 	ConversationDone   Kind = "conversation.completed" // State
 	ParticipantReady   Kind = "participant.ready"      // State

@@ -53,7 +53,9 @@ vendor's, or that of the conversation.
 	f.StringVar(&c.address, "api", env.get(envAPI, defaultAPI), "address of the API (environment: "+envAPI+")")
 	f.StringVar(&c.token, "token", "", "where the API's token is: env:NAME or file:PATH (default env:"+envToken+", if set)")
 	f.BoolVar(&c.json, "json", false, "print the API's JSON")
-	cmd.AddCommand(c.listCommand(), c.showCommand(), c.watchCommand(), c.attachCommand(), c.detachCommand())
+	cmd.AddCommand(c.listCommand(), c.showCommand(), c.watchCommand(), c.attachCommand(), c.detachCommand(),
+		c.pauseCommand("pause", "Withhold a call's audio: neither kept nor sent until it is resumed", "paused"),
+		c.pauseCommand("resume", "Hear a paused call again", "resumed"))
 	return cmd
 }
 
@@ -258,5 +260,27 @@ func (c *callsClient) detachCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&body.Account, "account", "", "the vendor's account, when the adapter has several")
 	cmd.Flags().StringVar(&body.Stream, "stream", "", "only the stream that attach named")
+	return cmd
+}
+
+// pauseCommand pauses or resumes a call.
+func (c *callsClient) pauseCommand(verb, short, done string) *cobra.Command {
+	var body api.PauseBody
+	cmd := &cobra.Command{
+		Use:   verb + " CALL",
+		Short: short,
+		Args:  cobra.ExactArgs(1),
+		RunE: c.with(func(cmd *cobra.Command, client *apiClient, args []string) error {
+			if _, err := client.post(cmd.Context(), callPath(args[0])+"/"+verb, body); err != nil {
+				return err
+			}
+			if c.json {
+				return nil
+			}
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), done)
+			return err
+		}),
+	}
+	cmd.Flags().StringVar(&body.Reason, "reason", "", "why, for the call's log")
 	return cmd
 }

@@ -159,6 +159,15 @@ func TestCallsAgainstARealAPI(t *testing.T) {
 		t.Errorf("detach = %+v", r)
 	}
 	runCalls(t, env, "detach", "eu/1", "CA9").one(t, exitFailure, "no such stream")
+
+	for _, step := range []struct{ verb, done, want string }{{"pause", "paused\n", "card data"}, {"resume", "resumed\n", ""}} {
+		if r := runCalls(t, env, step.verb, "CA/1", "--reason", "card data"); r.code != 0 || r.stdout != step.done {
+			t.Errorf("%s = %+v", step.verb, r)
+		}
+		if c, _ := calls.Find("CA/1"); c.Summary().Paused != step.want {
+			t.Errorf("after %s the call is paused by %q; want %q", step.verb, c.Summary().Paused, step.want)
+		}
+	}
 	runCalls(t, env, "attach", "us", "CA9").one(t, exitFailure, `no adapter "us"`)
 
 	if err := leg.Close(adapter.EndReason{Kind: adapter.EndHangup, Text: "goodbye"}); err != nil {

@@ -201,7 +201,7 @@ func callConfig(cfg *config.Config) call.Config {
 			Google: googleOf(cfg, r), Profile: r.Profile, Language: r.Language, Model: r.Model,
 			Transport: assist.Transport(r.Transport), ThirdVoice: call.ThirdVoice(r.ThirdVoice), Roles: roles,
 			ProfileClaim: r.ProfileClaim, Profiles: r.Profiles, ConversationClaim: r.ConversationClaim,
-			MaxCalls: r.Limits.Calls,
+			StartPaused: r.Start == config.StartPaused, MaxCalls: r.Limits.Calls,
 		})
 	}
 	return c
