@@ -21,6 +21,7 @@ func (s *Server) routes(metrics http.Handler) (http.Handler, error) {
 	spec := humago.New(mux, s.humaConfig())
 	s.addCalls(spec)
 	s.addPause(spec)
+	s.addExplain(spec)
 	s.addTranscript(spec)
 	s.addSuggestions(spec)
 	s.addEvents(spec)

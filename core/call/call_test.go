@@ -529,6 +529,41 @@ func TestPauseByOrder(t *testing.T) {
 	})
 }
 
+// TestQuietLegWarns: silence that nobody announced is warned of once, until audio
+// comes again; hold is no reason.
+func TestQuietLegWarns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t, nil)
+		l := h.open(t, "CA1", "leg")
+		s := join(t, l, "inbound", customer, 1)
+		say(t, 2*time.Second, s)
+		time.Sleep(time.Minute) // nothing comes: the first warning
+		say(t, 6*time.Second, s)
+		if err := l.Note(adapter.Note{Kind: adapter.NoteHold}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if err := l.Note(adapter.Note{Kind: adapter.NoteResume}); err != nil {
+			t.Fatal(err)
+		}
+		say(t, 6*time.Second, s)
+		time.Sleep(time.Minute) // the second
+		c := h.find(t, "CA1")
+		closeLeg(t, l, adapter.EndHangup)
+		n := 0
+		for _, e := range untilEnded(t, c) {
+			if e.Problem != nil && e.Problem.Code == "no_audio" {
+				n++
+			}
+		}
+		if n != 2 {
+			t.Errorf("%d warnings of a quiet leg; want 2", n)
+		}
+		h.wantHeard(t, "CA1", "END_USER", 1, s.n)
+		wantSettled(t, c)
+	})
+}
+
 func TestConversationFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t, func(c *Config) { c.Routes[0].Profile = "missing" })
@@ -576,6 +611,9 @@ func TestShutdown(t *testing.T) {
 		}
 		untilEnded(t, one)
 		untilEnded(t, two)
+		if d := one.Summary().Ended.Sub(begin); d > 2*time.Second {
+			t.Errorf("the polite leg's call took %v to end; want no grace period at a shutdown", d)
+		}
 		h.wantHeard(t, "CA1", "END_USER", 1, a.n)
 		wantSettled(t, one)
 		wantSettled(t, two)

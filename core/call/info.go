@@ -51,12 +51,14 @@ type LegInfo struct {
 // TrackInfo is one track and its account.
 type TrackInfo struct {
 	event.TrackRef
-	Evidence string      `json:"evidence,omitempty" doc:"Where the role comes from."`
-	Assumed  bool        `json:"assumed,omitempty" doc:"The role is a default that nobody stated."`
-	Format   string      `json:"format"`
-	Rate     int         `json:"rate" doc:"Samples per second."`
-	Heard    bool        `json:"heard" doc:"Its audio goes to Agent Assist."`
-	Ledger   tape.Ledger `json:"ledger"`
+	Evidence string `json:"evidence,omitempty" doc:"Where the role comes from."`
+	Assumed  bool   `json:"assumed,omitempty" doc:"The role is a default that nobody stated."`
+	Format   string `json:"format"`
+	Rate     int    `json:"rate" doc:"Samples per second."`
+	Heard    bool   `json:"heard" doc:"Its audio goes to Agent Assist."`
+	// LastAudio is when its newest audio arrived, or it was joined.
+	LastAudio time.Time   `json:"last_audio,omitzero"`
+	Ledger    tape.Ledger `json:"ledger"`
 }
 
 // ID returns patchbay's id of the call.
@@ -108,7 +110,8 @@ func (c *Call) Info() Info {
 	for _, tr := range c.order {
 		i.Tracks = append(i.Tracks, TrackInfo{
 			TrackRef: tr.ref, Evidence: tr.speaker.Evidence, Assumed: tr.speaker.Assumed,
-			Format: tr.format.Encoding.String(), Rate: tr.format.Rate, Heard: tr.heard, Ledger: tr.tape.Ledger(),
+			Format: tr.format.Encoding.String(), Rate: tr.format.Rate, Heard: tr.heard,
+			LastAudio: tr.lastAudio(), Ledger: tr.tape.Ledger(),
 		})
 	}
 	return i

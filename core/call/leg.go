@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/core/adapter"
-	"github.com/patchbay/patchbay/core/assist"
-	"github.com/patchbay/patchbay/core/event"
 	"github.com/patchbay/patchbay/core/media"
 	"github.com/patchbay/patchbay/core/tape"
 )
@@ -21,6 +19,7 @@ type leg struct {
 	key     string
 	control chan adapter.Control
 	started time.Time
+	held    bool // on hold, as the vendor said; guarded by call.mu
 
 	// writers is replaced whole at each Join, so that Write takes no lock of the call.
 	writers atomic.Pointer[map[media.TrackID]*tape.Writer]
@@ -140,23 +139,3 @@ func vendorError(op string, l *leg, err error) error {
 }
 
 func refusalOf(err error) (*adapter.Refusal, bool) { return errors.AsType[*adapter.Refusal](err) }
-
-// trackKey identifies a track within its call. A leg that takes over another with
-// the same key continues its tracks.
-type trackKey struct {
-	leg   string
-	track media.TrackID
-}
-
-// track is one speaker's audio and who hears it.
-type track struct {
-	ref     event.TrackRef
-	speaker adapter.Speaker
-	format  media.Format
-	tape    *tape.Tape
-	joined  time.Time
-	session assist.Track
-	paused  bool // the vendor said so
-	heard   bool // the session reads it
-	standby bool // it would, but for another track of the speaker
-}

@@ -13,6 +13,7 @@ import (
 // the sender's and the ledger's.
 type Account struct {
 	Conversations []ConversationAccount `json:"conversations"`
+	Faults        map[FaultKind]int     `json:"faults,omitempty"` // how often each kind struck
 }
 
 // ConversationAccount is what one conversation received.
@@ -24,7 +25,9 @@ type ConversationAccount struct {
 }
 
 // ParticipantAccount is what the streams of one participant received and gave.
-// Samples and Bytes count everything that arrived, replays included.
+// Samples and Bytes count everything that arrived, replays included, but what came
+// to a stream that was stuck by order. Finals and Messages count what the emulator
+// made; Account.Faults tells what it then dropped or doubled.
 type ParticipantAccount struct {
 	Name     string         `json:"name"`
 	Role     string         `json:"role"`    // HUMAN_AGENT, END_USER…
@@ -115,7 +118,7 @@ func (s *Server) Account() Account {
 	s.mu.Lock()
 	order := slices.Clone(s.order)
 	s.mu.Unlock()
-	a := Account{Conversations: []ConversationAccount{}}
+	a := Account{Conversations: []ConversationAccount{}, Faults: s.faults.tally()}
 	for _, c := range order {
 		a.Conversations = append(a.Conversations, c.account())
 	}

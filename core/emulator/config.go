@@ -35,6 +35,7 @@ type Config struct {
 	Off    []Rule // rules that are not enforced
 	Quotas bool   // enforce the quotas of Limits; false for load tests
 	Limits Limits
+	Faults Plan // misbehaviour on demand; none in DefaultConfig
 
 	Recognizer hear.Recognizer // nil: coded blocks, tone words and the bundled recordings
 	Knowledge  *knowledge.Base // nil: the built-in base
@@ -143,6 +144,9 @@ func (c Config) Validate() error {
 	}
 	if l.ExtendedIdle < 0 {
 		bad("Limits.ExtendedIdle is %v; want 0 or more", l.ExtendedIdle)
+	}
+	if err := c.Faults.Validate(); err != nil {
+		problems = append(problems, err)
 	}
 	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(problems...)

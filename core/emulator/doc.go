@@ -6,6 +6,8 @@
 // error names the rule that was broken, and each can be switched off. Messages
 // and suggestions come when the API would give them and not before.
 //
+// It misbehaves on demand: type Fault, Server.Inject, Config.Faults.
+//
 // The core of it speaks v2beta1; v2 is the same implementation seen through a
 // conversion. Time comes from package time alone, so a server on an in-memory
 // listener works inside a testing/synctest bubble.

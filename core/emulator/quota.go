@@ -16,17 +16,13 @@ type quota struct {
 // window holds the times of the last starts, at most as many as are allowed.
 type window []time.Time
 
-// take spends one of n in the window that ends now, or reports that none is left.
-func (w *window) take(n int, length time.Duration) bool {
+// full reports whether all n of the window that ends now are spent.
+func (w *window) full(n int, length time.Duration) bool {
 	t := now()
 	for len(*w) > 0 && t.Sub((*w)[0]) >= length {
 		*w = (*w)[1:]
 	}
-	if len(*w) >= n {
-		return false
-	}
-	*w = append(*w, t)
-	return true
+	return len(*w) >= n
 }
 
 // spend charges a stream or an AnalyzeContent to its project's quota
@@ -39,11 +35,15 @@ func (s *Server) spend(project, model string) error {
 	defer s.mu.Unlock()
 	q, l := s.quotaOf(project), s.cfg.Limits
 	length := s.cfg.real(l.Window)
-	if !q.starts.take(l.StreamStarts, length) {
-		return exhausted("%d StreamingAnalyzeContent and AnalyzeContent requests in %v for project %s", l.StreamStarts, l.Window, project)
+	if q.starts.full(l.StreamStarts, length) {
+		return exhausted("stream-starts", "%d StreamingAnalyzeContent and AnalyzeContent requests in %v for project %s", l.StreamStarts, l.Window, project)
 	}
-	if model == chirpModel && !q.chirp.take(l.ChirpStarts, length) {
-		return exhausted("%d new %s streams in %v for project %s", l.ChirpStarts, chirpModel, l.Window, project)
+	if model == chirpModel && q.chirp.full(l.ChirpStarts, length) {
+		return exhausted("chirp-starts", "%d new %s streams in %v for project %s", l.ChirpStarts, chirpModel, l.Window, project)
+	}
+	q.starts = append(q.starts, now())
+	if model == chirpModel {
+		q.chirp = append(q.chirp, now())
 	}
 	return nil
 }
@@ -54,7 +54,7 @@ func (s *Server) enterBidi(project string) (leave func(), err error) {
 	defer s.mu.Unlock()
 	q := s.quotaOf(project)
 	if s.cfg.Quotas && q.bidi >= s.cfg.Limits.BidiStreams {
-		return nil, exhausted("%d concurrent BidiStreamingAnalyzeContent sessions for project %s", s.cfg.Limits.BidiStreams, project)
+		return nil, exhausted("bidi-streams", "%d concurrent BidiStreamingAnalyzeContent sessions for project %s", s.cfg.Limits.BidiStreams, project)
 	}
 	q.bidi++
 	return func() {
@@ -74,6 +74,7 @@ func (s *Server) quotaOf(project string) *quota {
 	return q
 }
 
-func exhausted(format string, args ...any) error {
-	return status.Errorf(codes.ResourceExhausted, "quota exceeded: "+format+" [quota]", args...)
+// exhausted is the error of a quota, which it names as errors of rules do.
+func exhausted(quota, format string, args ...any) error {
+	return status.Errorf(codes.ResourceExhausted, "quota exceeded: "+format+" [quota "+quota+"]", args...)
 }

@@ -74,8 +74,6 @@ func (ses *session) transcript(e hear.Event, final bool) {
 // final stores the message of a final and sends it, or holds it back.
 func (ses *session) final(e hear.Event) {
 	ses.finals = append(ses.finals, ses.offset(ses.lastEnd))
-	m := ses.s.say(ses.p, e.Text(), ses.spoken(e), ses.began)
-	ses.began = time.Time{}
 	ses.p.conv.mu.Lock()
 	ses.p.books.finals++
 	ses.p.conv.mu.Unlock()
@@ -83,6 +81,12 @@ func (ses *session) final(e hear.Event) {
 		ses.send(&pb.StreamingRecognitionResult{MessageType: pb.StreamingRecognitionResult_END_OF_SINGLE_UTTERANCE})
 		ses.deaf = true
 	}
+	began := ses.began
+	ses.began = time.Time{}
+	if ses.out.strikes(FaultLoseMessage) != nil {
+		return
+	}
+	m := ses.s.say(ses.p, e.Text(), ses.spoken(e), began)
 	if ses.hold {
 		ses.heldBack = append(ses.heldBack, m)
 		return

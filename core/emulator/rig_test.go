@@ -223,18 +223,22 @@ func (st *stream) settle() { synctest.Wait() }
 
 func (st *stream) finals() (list []*pb.StreamingRecognitionResult) {
 	for _, r := range st.got {
-		if r.GetRecognitionResult().GetIsFinal() {
+		if isFinal(r.GetRecognitionResult()) {
 			list = append(list, r.GetRecognitionResult())
 		}
 	}
 	return list
 }
 
+func isFinal(r *pb.StreamingRecognitionResult) bool {
+	return r.GetIsFinal() && r.GetMessageType() == pb.StreamingRecognitionResult_TRANSCRIPT
+}
+
 // kinds describes each response in a word.
 func (st *stream) kinds() (list []string) {
 	for _, r := range st.got {
 		switch {
-		case r.GetRecognitionResult().GetIsFinal():
+		case isFinal(r.GetRecognitionResult()):
 			list = append(list, "final")
 		case r.GetRecognitionResult().GetMessageType() == pb.StreamingRecognitionResult_TRANSCRIPT:
 			list = append(list, "interim")

@@ -30,6 +30,7 @@ type Server struct {
 	log        *slog.Logger
 	recognizer hear.Recognizer
 	knowledge  *knowledge.Base
+	faults     *faults
 	readers    sync.WaitGroup // one goroutine a stream that waits for the client
 
 	mu            sync.Mutex // never taken while a conversation's is held
@@ -68,6 +69,10 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s.profiles = newProfileSet(cfg)
+	s.faults = newFaults(cfg, s.log)
+	if _, err := s.Inject(cfg.Faults); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -91,14 +96,16 @@ var (
 )
 
 // GRPC returns a gRPC server that serves both versions. Its caller stops it and
-// then calls Close.
+// then calls Close. With credentials of the caller's among the options, faults end
+// streams and RPCs but cannot cut connections.
 func (s *Server) GRPC(opts ...grpc.ServerOption) *grpc.Server {
 	opts = append([]grpc.ServerOption{
 		grpc.MaxConcurrentStreams(StreamsPerConnection),
 		grpc.WaitForHandlers(true), // so that Stop means that nothing is left
 		grpc.UnknownServiceHandler(unknownService),
-		grpc.ChainUnaryInterceptor(nameUnaryMethod),
-		grpc.ChainStreamInterceptor(nameStreamMethod),
+		grpc.Creds(s.faults.credentials()),
+		grpc.ChainUnaryInterceptor(nameUnaryMethod, s.faults.meddleUnary),
+		grpc.ChainStreamInterceptor(nameStreamMethod, s.faults.meddleStream),
 	}, opts...)
 	g := grpc.NewServer(opts...)
 	pb.RegisterConversationsServer(g, &conversations{Server: s})
@@ -129,7 +136,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return nil
 }
 
-// Close stops the clocks of all conversations and waits for the goroutines of
+// Close stops the clocks of conversations and faults and waits for the goroutines of
 // streams. The gRPC servers must be stopped before. The account stays readable.
 func (s *Server) Close() {
 	s.mu.Lock()
@@ -137,6 +144,7 @@ func (s *Server) Close() {
 		c.expiry.Stop()
 	}
 	s.mu.Unlock()
+	s.faults.close()
 	s.readers.Wait()
 }
 
@@ -154,8 +162,7 @@ func unknownService(_ any, stream grpc.ServerStream) error {
 }
 
 // nameUnaryMethod and nameStreamMethod give RPCs that exist in the API and not
-// here an error that says so. They are also the joint at which faults on demand
-// can be put in front of every RPC.
+// here an error that says so.
 func nameUnaryMethod(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 	resp, err := handle(ctx, req)
 	if status.Code(err) == codes.Unimplemented {

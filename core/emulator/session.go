@@ -20,8 +20,8 @@ import (
 // be gone: a cancelled stream may end a moment after the client saw it end.
 const handoverGrace = 250 * time.Millisecond
 
-// output is how a session answers. All that a stream sends goes through it: the
-// joint at which results can be delayed, dropped or doubled on demand.
+// output is how a session answers, in the shape of its wire. Faults on demand stand
+// in front of it (meddler). The message is nil when suggestions come alone.
 type output interface {
 	recognised(*pb.StreamingRecognitionResult) error
 	analysed(m *pb.Message, human, endUser []*pb.SuggestionResult) error
@@ -48,7 +48,7 @@ type session struct {
 	settings
 	s        *Server
 	p        *participant
-	out      output
+	out      *meddler
 	listener hear.Listener
 	decoder  *probe.Decoder
 
@@ -68,7 +68,7 @@ type session struct {
 
 // begin claims the participant for a stream. end must be called.
 func (s *Server) begin(ctx context.Context, p *participant, set settings, out output) (*session, error) {
-	ses := &session{settings: set, s: s, p: p, out: out, busy: make(chan struct{}), opened: now()}
+	ses := &session{settings: set, s: s, p: p, busy: make(chan struct{}), opened: now()}
 	grace := time.NewTimer(handoverGrace)
 	defer grace.Stop()
 	for claimed := false; !claimed; {
@@ -77,6 +77,7 @@ func (s *Server) begin(ctx context.Context, p *participant, set settings, out ou
 		if busy == nil || isClosed(busy) || !s.on(RuleOneStream) {
 			p.busy, claimed = ses.busy, true
 			p.books.streams++
+			ses.out = s.meddler(p, p.books.streams, out, func() time.Duration { return ses.duration(ses.samples()) })
 			ses.decoder = p.books.takeDecoder(set.format)
 		}
 		p.conv.mu.Unlock()
@@ -112,6 +113,7 @@ func isClosed(c chan struct{}) bool {
 
 // end gives the participant back and logs how the stream ended.
 func (ses *session) end(err error) {
+	ses.out.timer.Stop()
 	if ses.quiet != nil {
 		ses.quiet.Stop()
 	}
@@ -137,17 +139,17 @@ func (b *books) takeDecoder(f media.Format) *probe.Decoder {
 	return d
 }
 
-// run feeds a session with what next returns until the client half-closes (next
-// gives io.EOF) or a limit is reached. next is called in a goroutine of its own,
-// which ends when the RPC's stream does; Close waits for it.
-func (ses *session) run(ctx context.Context, next func() ([]byte, error)) error {
-	type input struct {
-		audio []byte
-		err   error
-	}
-	inputs, stop := make(chan input), make(chan struct{})
-	defer close(stop)
-	ses.s.readers.Go(func() {
+// input is what the client sent: audio, or the error that ended it.
+type input struct {
+	audio []byte
+	err   error
+}
+
+// read calls next in a goroutine of its own until it fails or stop is closed. The
+// goroutine ends when the RPC's stream does; Close waits for it.
+func (s *Server) read(next func() ([]byte, error), stop <-chan struct{}) <-chan input {
+	inputs := make(chan input)
+	s.readers.Go(func() {
 		for {
 			audio, err := next()
 			select {
@@ -160,7 +162,23 @@ func (ses *session) run(ctx context.Context, next func() ([]byte, error)) error 
 			}
 		}
 	})
+	return inputs
+}
+
+// run feeds a session with what next returns until the client half-closes (next
+// gives io.EOF), a limit is reached or a fault strikes.
+func (ses *session) run(ctx context.Context, next func() ([]byte, error)) error {
 	s, l := ses.s, ses.s.cfg.Limits
+	outage, err := s.faults.unavailable()
+	if err != nil {
+		return err
+	}
+	stop := make(chan struct{})
+	defer close(stop)
+	inputs := s.read(next, stop)
+	if ended, err := ses.suffer(ctx, inputs, outage, false); ended {
+		return err
+	}
 	limit := time.NewTimer(s.cfg.real(ses.limit))
 	defer limit.Stop()
 	gap := time.NewTimer(s.cfg.real(l.AudioGap))
@@ -169,37 +187,59 @@ func (ses *session) run(ctx context.Context, next func() ([]byte, error)) error 
 	if ses.quiet != nil {
 		idle = ses.quiet.C
 	}
-	for {
-		select {
-		case in := <-inputs:
-			if errors.Is(in.err, io.EOF) {
-				return ses.finish()
-			}
-			if in.err != nil {
-				return in.err
-			}
+	take := func(in input) (ended bool, err error) {
+		closing := errors.Is(in.err, io.EOF)
+		if in.err != nil && !closing {
+			return true, in.err
+		}
+		if !closing {
 			if err := ses.feed(in.audio); err != nil {
-				return err
+				return true, err
 			}
 			gap.Reset(s.cfg.real(l.AudioGap))
+		}
+		if ended, err := ses.suffer(ctx, inputs, outage, closing); ended || !closing {
+			return ended, err
+		}
+		return true, ses.finish(ctx, outage)
+	}
+	reading := inputs // nil while a slow reader pauses
+	var held input
+	var pause <-chan time.Time
+	for {
+		var ended bool
+		var err error
+		select {
+		case in := <-reading:
+			if o := ses.out.slow(in); o != nil {
+				reading, held, pause = nil, in, time.After(s.cfg.real(o.For))
+				continue
+			}
+			ended, err = take(in)
+		case <-pause:
+			reading, pause = inputs, nil
+			ended, err = take(held)
+		case <-ses.out.timer.C:
+			err = ses.out.flush()
 		case <-limit.C:
-			if err := ses.overdue(true); err != nil {
-				return err
-			}
+			err = ses.overdue(true)
 		case <-gap.C:
-			if err := s.rule(RuleTooSlow, false, codes.OutOfRange,
-				"no audio for %v; send audio at about real time, silence included", l.AudioGap); err != nil {
-				return err
-			}
+			err = s.rule(RuleTooSlow, false, codes.OutOfRange,
+				"no audio for %v; send audio at about real time, silence included", l.AudioGap)
 		case <-idle:
-			return ses.finish()
+			return ses.finish(ctx, outage)
 		case <-ses.p.conv.done:
 			if err := s.open(ses.p.conv); err != nil {
 				return err
 			}
-			return ses.finish()
+			return ses.finish(ctx, outage)
+		case <-outage:
+			return errDown()
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()
+		}
+		if ended || err != nil {
+			return err
 		}
 	}
 }
@@ -251,14 +291,17 @@ func (ses *session) count(audio []byte, samples int64) {
 	ses.decoder.Write(ses.format, audio, func(b probe.Block, _ int64) { p.books.heard(b) })
 }
 
-// finish ends the open utterance, sends what was held back and ends the stream.
-func (ses *session) finish() error {
+// finish ends the open utterance and sends what was held back or is late.
+func (ses *session) finish(ctx context.Context, outage <-chan struct{}) error {
 	ses.listener.Close(ses.event)
 	for _, m := range ses.heldBack {
 		ses.analyse(m)
 	}
 	ses.heldBack = nil
-	return ses.failed
+	if ses.failed != nil {
+		return ses.failed
+	}
+	return ses.out.drain(ctx, outage)
 }
 
 func (ses *session) samples() int64 { return ses.format.Samples(int(ses.bytes)) }

@@ -215,8 +215,10 @@ func (o *streamOutput) recognised(r *pb.StreamingRecognitionResult) error {
 // analysed sends the message, then the suggestions: grouped in one response when
 // the profile says so, else each in its own.
 func (o *streamOutput) analysed(m *pb.Message, human, endUser []*pb.SuggestionResult) error {
-	if err := o.stream.Send(&pb.StreamingAnalyzeContentResponse{Message: m}); err != nil {
-		return err
+	if m != nil {
+		if err := o.stream.Send(&pb.StreamingAnalyzeContentResponse{Message: m}); err != nil {
+			return err
+		}
 	}
 	assist := o.conv.profile.GetHumanAgentAssistantConfig()
 	for _, group := range grouped(human, assist.GetHumanAgentSuggestionConfig()) {

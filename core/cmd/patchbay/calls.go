@@ -45,6 +45,7 @@ vendor's, or that of the conversation.
   patchbay calls list                     who is on the line
   patchbay calls watch                    what is said and suggested in the newest call
   patchbay calls show CA0123              its tracks, and the account of its audio
+  patchbay calls explain CA0123           why there is no transcript
   patchbay calls attach twilio CA0123     listen to a call that is already running`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -53,7 +54,7 @@ vendor's, or that of the conversation.
 	f.StringVar(&c.address, "api", env.get(envAPI, defaultAPI), "address of the API (environment: "+envAPI+")")
 	f.StringVar(&c.token, "token", "", "where the API's token is: env:NAME or file:PATH (default env:"+envToken+", if set)")
 	f.BoolVar(&c.json, "json", false, "print the API's JSON")
-	cmd.AddCommand(c.listCommand(), c.showCommand(), c.watchCommand(), c.attachCommand(), c.detachCommand(),
+	cmd.AddCommand(c.listCommand(), c.showCommand(), c.explainCommand(), c.watchCommand(), c.attachCommand(), c.detachCommand(),
 		c.pauseCommand("pause", "Withhold a call's audio: neither kept nor sent until it is resumed", "paused"),
 		c.pauseCommand("resume", "Hear a paused call again", "resumed"))
 	return cmd
@@ -135,7 +136,7 @@ func (c *callsClient) listCommand() *cobra.Command {
 					_, err := fmt.Fprintln(cmd.ErrOrStderr(), "no calls")
 					return err
 				}
-				return printCalls(out, colourOn(out, c.env.lookup), list.Calls, time.Now())
+				return printCalls(out, colourOn(out, c.env.lookup), columnsOf(out, c.env.lookup), list.Calls, time.Now())
 			})
 		}),
 	}
@@ -155,7 +156,9 @@ func (c *callsClient) showCommand() *cobra.Command {
 			}
 			var info call.Info
 			out := cmd.OutOrStdout()
-			return c.print(out, answer, &info, func() error { return printCall(out, colourOn(out, c.env.lookup), info, time.Now()) })
+			return c.print(out, answer, &info, func() error {
+				return printCall(out, colourOn(out, c.env.lookup), columnsOf(out, c.env.lookup), info, time.Now())
+			})
 		}),
 	}
 }
@@ -176,7 +179,7 @@ suggested. Without CALL it is the newest live one. With --json every event is a 
 				args = []string{newest}
 			}
 			out := cmd.OutOrStdout()
-			r := newRenderer(out, colourOn(out, c.env.lookup))
+			r := newRenderer(out, c.env.lookup)
 			show := func(m sse.Message) error {
 				if c.json {
 					_, err := fmt.Fprintf(out, "%s\n", m.Data)
@@ -236,7 +239,7 @@ func (c *callsClient) attachCommand() *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&body.Account, "account", "", "the vendor's account, when the adapter has several")
-	cmd.Flags().StringToStringVar(&body.Claims, "claim", nil, "NAME=VALUE that the call brings to the routing rules")
+	cmd.Flags().StringToStringVar(&body.Claims, "claim", nil, "`NAME=VALUE` that the call brings to the routing rules")
 	return cmd
 }
 
@@ -283,4 +286,46 @@ func (c *callsClient) pauseCommand(verb, short, done string) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&body.Reason, "reason", "", "why, for the call's log")
 	return cmd
+}
+
+func (c *callsClient) explainCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain CALL",
+		Short: "Say why a call has no transcript, or no suggestions",
+		Args:  cobra.ExactArgs(1),
+		RunE: c.with(func(cmd *cobra.Command, client *apiClient, args []string) error {
+			answer, err := client.get(cmd.Context(), callPath(args[0])+"/explain")
+			if err != nil {
+				return err
+			}
+			var x call.Explanation
+			out := cmd.OutOrStdout()
+			return c.print(out, answer, &x, func() error {
+				return printExplanation(out, colourOn(out, c.env.lookup), columnsOf(out, c.env.lookup), x)
+			})
+		}),
+	}
+}
+
+// printExplanation prints the answer, then what was found, on lines of columns cells
+// or, when columns is 0, as long as they are.
+func printExplanation(w io.Writer, colour bool, columns int, x call.Explanation) error {
+	p := &screen{colour: colour, columns: columns}
+	p.below("", 0, span{styleBold, x.Verdict})
+	p.line("")
+	for _, f := range x.Findings {
+		mark, style := "·", styleDim
+		switch f.Level {
+		case call.Trouble:
+			mark, style = "✗", styleRed
+		case call.Fine:
+			mark, style = "✓", styleGreen
+		}
+		p.below(p.styled(style, mark)+" ", 2, span{"", strings.TrimPrefix(f.About+": "+f.Text, ": ")})
+		if f.Do != "" {
+			p.below("  → ", 4, span{"", f.Do})
+		}
+	}
+	_, err := io.WriteString(w, p.String())
+	return err
 }

@@ -148,6 +148,10 @@ func TestCallsAgainstARealAPI(t *testing.T) {
 			t.Errorf("show = %+v; want %q in it", show, want)
 		}
 	}
+	if r := runCalls(t, env, "explain", "CA/1"); r.code != 0 || !strings.HasPrefix(r.stdout, "No transcript") || !strings.Contains(r.stdout, "→") {
+		t.Errorf("explain = %+v; want why there is no transcript, and what to do", r)
+	}
+	runCalls(t, env, "explain", "nobody").one(t, exitFailure, `there is no call "nobody"`)
 	runCalls(t, env, "show", "nobody").one(t, exitFailure, `there is no call "nobody"`)
 	runCalls(t, env, "watch", "nobody").one(t, exitFailure, `there is no call "nobody"`)
 	runCalls(t, env, "list", "--state", "dead").one(t, exitFailure, "query.state")

@@ -21,7 +21,7 @@ import (
 
 // checkConfig lets every plugin look at its settings, says what each route can
 // carry, and with live tries each at Google.
-func checkConfig(cmd *cobra.Command, cfg *config.Config, live bool) error {
+func checkConfig(cmd *cobra.Command, env environment, cfg *config.Config, live bool) error {
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
 	log, err := telemetry.NewLogger(cmd.ErrOrStderr(), "error", telemetry.FormatAuto)
 	if err != nil {
@@ -43,19 +43,19 @@ func checkConfig(cmd *cobra.Command, cfg *config.Config, live bool) error {
 	if err := errors.Join(problems...); err != nil {
 		return err
 	}
+	if live {
+		return checkLive(ctx, env, out, cfg)
+	}
 	for i, r := range cfg.Routes {
 		capacity := assist.Capacity(assist.Transport(r.Transport), r.Model, assist.DefaultQuotas)
 		_, _ = fmt.Fprintf(out, "routes[%d]: profile %s, transport %s: %s\n", i, r.Profile, r.Transport, capacity)
 	}
-	if !live {
-		_, _ = fmt.Fprintln(out, "The configuration is in order. Nothing was asked of Google; --live does that.")
-		return nil
-	}
-	return checkLive(ctx, out, cfg)
+	_, _ = fmt.Fprintln(out, "The configuration is in order. Nothing was asked of Google; --live does that.")
+	return nil
 }
 
 // checkLive tries every different target of the routes once.
-func checkLive(ctx context.Context, out io.Writer, cfg *config.Config) error {
+func checkLive(ctx context.Context, env environment, out io.Writer, cfg *config.Config) error {
 	pool := assist.NewPool(assist.Options{UserAgent: "patchbay/" + version})
 	defer func() { _ = pool.Close() }() // nothing is lost by then
 	speech, err := bundledSpeech()
@@ -73,23 +73,44 @@ func checkLive(ctx context.Context, out io.Writer, cfg *config.Config) error {
 		}
 		tried[c] = true
 		c.ID = "check-" + strings.ToLower(rand.Text())
-		_, _ = fmt.Fprintf(out, "routes[%d] at Google:\n", i)
+		_, _ = fmt.Fprintf(out, "routes[%d], at %s:\n", i, serviceOf(c.Google))
 		err := pool.CheckLive(ctx, c, speech, func(s assist.Step) {
-			mark := "ok  "
-			if !s.OK {
-				mark = "FAIL"
-			}
-			_, _ = fmt.Fprintf(out, "  %s  %s: %s\n", mark, s.Name, s.Detail)
-			if s.Fix != "" {
-				_, _ = fmt.Fprintf(out, "        → %s\n", s.Fix)
-			}
+			_, _ = io.WriteString(out, stepText(s, colourOn(out, env.lookup), columnsOf(out, env.lookup)))
 		})
 		failed = failed || err != nil
 	}
 	if failed {
+		_, _ = fmt.Fprintln(out, "Not in order: calls of these routes would get no help, or less. Mend what the arrows say, and try again.")
 		return exitCode(exitFailure)
 	}
+	_, _ = fmt.Fprintln(out, "All is in order: each route's conversation was heard.")
 	return nil
+}
+
+// stepText is a step of the live check with what to do about it.
+func stepText(s assist.Step, colour bool, columns int) string {
+	p := &screen{colour: colour, columns: columns}
+	mark := p.styled(styleGreen, "ok  ")
+	if !s.OK {
+		mark = p.styled(styleRed, "FAIL")
+	}
+	p.below("  "+mark+"  ", 8, span{styleBold, s.Name + ":"}, span{"", s.Detail})
+	if s.Fix != "" {
+		p.below("        → ", 10, span{"", s.Fix})
+	}
+	return p.String()
+}
+
+// serviceOf says where the Agent Assist of a route is.
+func serviceOf(g assist.Google) string {
+	switch {
+	case g.Insecure:
+		return g.Endpoint + ", without TLS: a local emulator"
+	case g.Endpoint != "":
+		return g.Endpoint
+	default:
+		return "Google"
+	}
 }
 
 // bundledSpeech returns three seconds of each speaker of the bundled English call.

@@ -57,6 +57,37 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// A demo that is interrupted says so, and nothing of what broke on the way.
+func TestDemoInterrupted(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), filepath.Join(binaries, "patchbay"+exeSuffix), "demo")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for scanner := bufio.NewScanner(out); scanner.Scan(); {
+		lines = append(lines, scanner.Text())
+		if strings.Contains(scanner.Text(), "track inbound") {
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	err = cmd.Wait()
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok || exit.ExitCode() != exitFailure || errs.Len() > 0 || len(lines) == 0 || !strings.Contains(lines[len(lines)-1], "Stopped before the end") {
+		t.Errorf("ended with %v, stderr %q, stdout\n%s", err, &errs, strings.Join(lines, "\n"))
+	}
+	if !strings.Contains(lines[0], "starting emulator") {
+		t.Errorf("the first line is %q; want what is being started", lines[0])
+	}
+}
+
 func TestCommandLines(t *testing.T) {
 	good := filepath.Join(t.TempDir(), "good.yml")
 	bad := filepath.Join(t.TempDir(), "bad.yml")

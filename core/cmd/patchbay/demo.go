@@ -47,14 +47,19 @@ the ledger says, what the emulator heard.`,
 			if fast {
 				d.speed = fastSpeed
 			}
-			return d.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			err := d.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if _, said := errors.AsType[exitCode](err); err != nil && !said && cmd.Context().Err() != nil {
+				_, _ = fmt.Fprintln(cmd.OutOrStdout(), "Stopped before the end of the call; nothing was compared.")
+				return exitCode(exitFailure)
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&d.lang, "lang", "en", "language of the call: "+strings.Join(recordings.Names(), ", "))
+	f.StringVar(&d.lang, "lang", "en", "`LANGUAGE` of the call: "+strings.Join(recordings.Names(), ", "))
 	f.BoolVar(&fast, "fast", false, fmt.Sprintf("%d times faster than real time", fastSpeed))
 	f.BoolVar(&d.keep, "keep", false, "stay up afterwards, and print where to look")
-	f.Int64Var(&d.dropChunk, "drop-chunk", 0, "lose this chunk of the customer's audio on the way: the counts must notice")
+	f.Int64Var(&d.dropChunk, "drop-chunk", 0, "lose chunk `N` of the customer's audio on the way: the counts must notice")
 	return cmd
 }
 
@@ -78,6 +83,8 @@ func (d *demo) run(ctx context.Context, out, logs io.Writer) (err error) {
 	if d.recording, err = recordings.Open(d.lang); err != nil {
 		return usageError{err}
 	}
+	p := &printer{w: out, colour: colourOn(out, d.env.lookup)}
+	p.printf("patchbay %s: starting emulator, host and Twilio plugin …\n", version)
 	if d.node, err = d.start(logs); err != nil {
 		return err
 	}
@@ -103,7 +110,7 @@ func (d *demo) run(ctx context.Context, out, logs io.Writer) (err error) {
 	if err := d.node.ready(ready); err != nil {
 		return ctx.Err() // what failed comes from hosted
 	}
-	return d.play(ctx, out)
+	return d.play(ctx, p)
 }
 
 // start opens the emulator and the host.
@@ -122,7 +129,7 @@ func (d *demo) start(logs io.Writer) (*node, error) {
 		token: rand.Text(), secret: rand.Text(), grace: 500 * time.Millisecond,
 	}
 	if d.keep {
-		d.secrets.api = "127.0.0.1:8080"
+		d.secrets.api = freeAddress(localAPI)
 	}
 	cfg, err := d.secrets.config()
 	if err == nil {
@@ -135,15 +142,14 @@ func (d *demo) start(logs io.Writer) (*node, error) {
 }
 
 // play makes the call, shows it, and compares the counts.
-func (d *demo) play(ctx context.Context, out io.Writer) error {
+func (d *demo) play(ctx context.Context, p *printer) error {
 	pace := "in real time"
 	if d.speed != 1 {
-		pace = fmt.Sprintf("%g times faster than real time", d.speed)
+		pace = fmt.Sprintf("at %g times its speed", d.speed)
 	}
 	status := d.node.plugins[0].Status()
-	p := printer{w: out}
-	p.printf("patchbay %s: host and plugin %s %s ready after %v; a support call (%s) follows %s\n\n",
-		version, status.Adapter, status.Version, time.Since(d.begun).Round(time.Millisecond), d.recording.Language, pace)
+	p.printf("Ready after %v. A recorded support call follows (%s, %s).\n\n",
+		time.Since(d.begun).Round(time.Millisecond), d.recording.Language, pace)
 
 	calling, hangUp := context.WithCancel(ctx)
 	defer hangUp()
@@ -165,7 +171,7 @@ func (d *demo) play(ctx context.Context, out io.Writer) error {
 	c, err := d.awaitCall(ctx, done)
 	var times latencies
 	if err == nil {
-		err = d.show(ctx, c, out, &times)
+		err = d.show(ctx, c, p.w, &times)
 	}
 	if err != nil {
 		hangUp()
@@ -174,10 +180,10 @@ func (d *demo) play(ctx context.Context, out io.Writer) error {
 	if err := errors.Join(sim.err, err); err != nil {
 		return err
 	}
-	agree := d.compare(&p, c, sim.report)
-	times.print(&p)
+	agree := d.compare(p, c, sim.report)
+	times.print(p)
 	if d.keep {
-		d.stay(ctx, &p, c)
+		d.stay(ctx, p, c)
 	}
 	if p.err != nil {
 		return p.err
@@ -244,7 +250,7 @@ func (d *demo) awaitCall(ctx context.Context, simulatorEnded <-chan struct{}) (*
 
 // show prints the call's events until its end.
 func (d *demo) show(ctx context.Context, c *call.Call, out io.Writer, times *latencies) error {
-	r := newRenderer(out, colourOn(out, d.env.lookup))
+	r := newRenderer(out, d.env.lookup)
 	defer r.close()
 	var seq uint64
 	for {
@@ -278,9 +284,12 @@ Still up; Ctrl-C ends it.
 
 // printer remembers the first error of writing.
 type printer struct {
-	w   io.Writer
-	err error
+	w      io.Writer
+	colour bool
+	err    error
 }
+
+func (p *printer) styled(style, text string) string { return styled(p.colour, style, text) }
 
 func (p *printer) printf(format string, args ...any) {
 	if p.err == nil {

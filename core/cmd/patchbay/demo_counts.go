@@ -4,11 +4,17 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/patchbay/patchbay/core/adapter"
 	"github.com/patchbay/patchbay/core/call"
+	"github.com/patchbay/patchbay/core/event"
+)
+
+// The table of the counts: 80 cells wide, with numbers of up to a quarter of an hour.
+const (
+	countsHeader = "%-8s %-8s %7s %7s %7s %6s %10s %6s %5s\n"
+	countsRow    = "%-8s %-8s %7d %7d %7d %6d %10s %6s %5s %s\n"
 )
 
 // trackCount is one track's audio by three independent counts, in samples.
@@ -40,21 +46,20 @@ func (d *demo) compare(p *printer, c *call.Call, report adapter.SimReport) bool 
 		return 0
 	})
 	p.printf("\nEvery sample, counted three times:\n\n")
-	w := tabwriter.NewWriter(p.w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(w, "track\twho\tsimulator sent\tledger received\temulator heard\tgaps filled\trecognised\tsilent\tunrecognised\t\t")
+	p.printf(countsHeader, "track", "who", "sent", "ledger", "heard", "filled", "recognised", "silent", "other")
 	agree := len(counts) > 0
 	for _, t := range counts {
-		verdict := "agree"
+		verdict := p.styled(styleGreen, "agree")
 		if !t.agrees() {
-			verdict, agree = "DIFFER", false
+			verdict, agree = p.styled(styleRed, "DIFFER"), false
 		}
+		who, _ := speakerOf(&event.TrackRef{Role: t.role})
 		l := t.ledger.Ledger
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t\n", t.track, t.role, t.sent, l.Received, t.heard-l.Replayed, l.Filled,
-			share(l.Recognised, l.Received), share(l.Silent, l.Received), share(l.Unrecognised, l.Received), verdict)
+		p.printf(countsRow, t.track, who, t.sent, l.Received, t.heard-l.Replayed, l.Filled, share(l.Recognised, l.Received),
+			share(l.Silent, l.Received), share(l.Received-l.Recognised-l.Silent, l.Received), verdict)
 	}
-	if err := w.Flush(); err != nil && p.err == nil {
-		p.err = err
-	}
+	p.printf("\nSamples: sent by the simulator, taken into the ledger, heard by the emulator,\n" +
+		"filled in for gaps. Shares of the ledger: recognised, silent, and anything else.\n")
 	if !agree {
 		p.printf("\nThe counts differ: audio was lost or doubled on the way.\n")
 	}
@@ -91,7 +96,7 @@ func share(n, of int64) string {
 	if of == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%d%%", (100*n+of/2)/of)
+	return fmt.Sprintf("%d %%", (100*n+of/2)/of)
 }
 
 // print says where the time went.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -20,8 +21,9 @@ import (
 
 func emulatorCommand(environment) *cobra.Command {
 	cfg := emulator.DefaultConfig()
-	var listen, level, scripts, base string
+	var listen, level, scripts, base, hears string
 	var off []string
+	var faults faultFlags
 	cmd := &cobra.Command{
 		Use:   "emulator",
 		Short: "Run a strict local Agent Assist for any program that speaks to it",
@@ -45,12 +47,27 @@ It hears the bundled recordings, tone words and coded blocks, by their sound.`,
 				return usageError{err}
 			}
 			cfg.Logger = log
+			if cfg.Recognizer, err = recogniserNamed(hears, scripts); err != nil {
+				return err
+			}
 			if err := ownContent(&cfg, scripts, base); err != nil {
+				return err
+			}
+			if cfg.Faults, err = faults.plan(); err != nil {
 				return err
 			}
 			e, err := startEmulator(cfg, listen)
 			if err != nil {
 				return err
+			}
+			if faults.admin != "" {
+				addr, err := e.serveAdmin(faults.admin)
+				if err != nil {
+					return errors.Join(err, e.stop())
+				}
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "admin API on http://%s\n", addr); err != nil {
+					return errors.Join(err, e.stop())
+				}
 			}
 			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "listening on %s\n", e.addr); err != nil {
 				return err
@@ -68,9 +85,11 @@ It hears the bundled recordings, tone words and coded blocks, by their sound.`,
 	f.StringSliceVar(&cfg.Profiles, "profile", cfg.Profiles, "conversation profiles that exist")
 	f.StringVar(&cfg.Language, "language", cfg.Language, "language of the profiles")
 	f.StringSliceVar(&off, "off", nil, "rules that are not enforced: "+ruleNames())
+	f.StringVar(&hears, "recogniser", hearAll, "what it understands: all (what the bundled recordings say, tone words, coded blocks), coded, or none; it counts what it hears in any case")
 	f.StringVar(&scripts, "recordings", "", "folder of recordings to recognise beside the bundled ones (NAME.wav with NAME.yaml)")
 	f.StringVar(&base, "knowledge", "", "folder of articles and answers in the place of the built-in ones")
 	f.StringVar(&level, "log", "warn", "debug, info, warn or error")
+	faults.register(cmd)
 	return cmd
 }
 
@@ -80,6 +99,28 @@ func ruleNames() string {
 		names = append(names, string(r))
 	}
 	return strings.Join(names, ", ")
+}
+
+// What the emulator can be told to understand.
+const (
+	hearAll   = "all"
+	hearCoded = "coded"
+	hearNone  = "none"
+)
+
+// recogniserNamed returns the recogniser of a name, nil for the default one.
+func recogniserNamed(name, scripts string) (hear.Recognizer, error) {
+	switch {
+	case name == hearAll:
+		return nil, nil
+	case name != hearCoded && name != hearNone:
+		return nil, usageError{fmt.Errorf("--recogniser %q: want %s, %s or %s", name, hearAll, hearCoded, hearNone)}
+	case scripts != "":
+		return nil, usageError{fmt.Errorf("--recogniser %s understands no --recordings; leave one of them out", name)}
+	case name == hearCoded:
+		return hear.Coded{}, nil
+	}
+	return hear.Deaf{}, nil
 }
 
 // ownContent replaces what the emulator hears and answers by folders of the user's.

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -102,6 +103,7 @@ streams it into Google Agent Assist, and brings transcripts and suggestions back
 		callsCommand(env), pluginsCommand(env), versionCommand(),
 	)
 	wrapArgs(root)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", unknownWidth)))
 	return root
 }
 

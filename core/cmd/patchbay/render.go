@@ -6,61 +6,50 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
-
-	"github.com/mattn/go-isatty"
 
 	"github.com/patchbay/patchbay/core/event"
 )
 
-// Styles of a terminal (ECMA-48 SGR).
+// The layout of a line: when, who, what.
 const (
-	styleBold    = "\x1b[1m"
-	styleDim     = "\x1b[2m"
-	styleRed     = "\x1b[31m"
-	styleGreen   = "\x1b[32m"
-	styleYellow  = "\x1b[33m"
-	styleMagenta = "\x1b[35m"
-	styleCyan    = "\x1b[36m"
-	styleReset   = "\x1b[0m"
-	eraseLine    = "\r\x1b[K"
+	whoWidth = 9
+	textFrom = len("00:00.0  ") + whoWidth + 1 // the column of what was said
 )
 
-// The layout of a line: when, who, what. A line that will be overwritten must not
-// wrap.
+// What is shown of a suggestion: lines on a terminal, cells of the one line elsewhere.
 const (
-	lineWidth      = 79
-	whoWidth       = 9
-	suggestionText = 160 // characters of a suggestion that are shown
+	suggestionLines = 2
+	suggestionCells = 160
 )
 
-// isTerminal reports whether somebody looks at what is written to w.
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(interface{ Fd() uintptr })
-	return ok && isatty.IsTerminal(file.Fd())
-}
-
-// colourOn reports whether w should get colours: a terminal, unless the user set
-// NO_COLOR (no-color.org).
-func colourOn(w io.Writer, lookup func(string) (string, bool)) bool {
-	no, _ := lookup("NO_COLOR")
-	return isTerminal(w) && no == ""
-}
+// mostOffers is how many different suggestions a renderer remembers having shown.
+const mostOffers = 500
 
 // renderer prints the events of one call for people. It is not safe for concurrent use.
 type renderer struct {
 	w       io.Writer
 	colour  bool
-	live    bool      // w is a terminal: interims are shown and overwritten
-	started time.Time // of the call, or the first event that was seen
-	interim bool      // an interim stands on the last line
+	columns func() int // of the terminal; 0: not a terminal, so nothing is wrapped or overwritten
+	started time.Time  // of the call, or the first event that was seen
+	interim bool       // an interim stands on the last line
+	offered map[offer]bool
+	timed   time.Time // what the suggestions answer whose time was shown last
 	err     error     // the first of writing
 }
 
-// newRenderer returns a renderer that writes to w. Interim transcripts are shown
-// where w is a terminal.
-func newRenderer(w io.Writer, colour bool) *renderer {
-	return &renderer{w: w, colour: colour, live: isTerminal(w)}
+// offer is what makes two suggestions the same to people.
+type offer struct {
+	feature     event.Feature
+	title, text string
+}
+
+// newRenderer returns a renderer that writes to w. On a terminal, lines wrap at its
+// width, and interim transcripts are shown and overwritten.
+func newRenderer(w io.Writer, lookup func(string) (string, bool)) *renderer {
+	return &renderer{
+		w: w, colour: colourOn(w, lookup), offered: map[offer]bool{},
+		columns: func() int { return columnsOf(w, lookup) }, // windows change their size
+	}
 }
 
 // render prints an event, if it is one that people want to see.
@@ -74,16 +63,16 @@ func (r *renderer) render(e event.Event) {
 	case e.Suggestion != nil:
 		r.suggestion(e)
 	case e.Kind == event.Failure && e.Problem != nil:
-		r.line(e.Time, styleRed, "failure", e.Problem.Text)
+		r.line(e.Time, styleRed, "failure", span{"", e.Problem.Text})
 	case e.Problem != nil:
-		r.line(e.Time, styleYellow, string(e.Kind), e.Problem.Text)
+		r.line(e.Time, styleYellow, string(e.Kind), span{"", e.Problem.Text})
 	case e.Feedback != nil:
-		r.below(styleDim, "feedback", strings.Join(feedbackWords(*e.Feedback), ", ")+" ("+e.Feedback.Suggestion+")")
+		r.below(span{styleDim, "feedback"}, nil, span{styleDim, strings.Join(feedbackWords(*e.Feedback), ", ") + " (" + e.Feedback.Suggestion + ")"})
 	case e.Note != nil:
-		r.line(e.Time, styleDim, "note", e.Note.Kind+" "+e.Note.Text)
+		r.line(e.Time, styleDim, "note", span{"", e.Note.Kind + " " + e.Note.Text})
 	default:
 		if text := stateText(e); text != "" {
-			r.line(e.Time, styleDim, "·", text)
+			r.line(e.Time, styleDim, "·", span{styleDim, text})
 		}
 	}
 }
@@ -103,53 +92,116 @@ func (r *renderer) transcript(e event.Event) {
 	}
 	who, style := speakerOf(e.Track)
 	if e.Kind == event.TranscriptFinal {
-		r.line(at, style, who, e.Transcript.Text)
+		r.line(at, style, who, span{"", e.Transcript.Text})
 		return
 	}
-	if !r.live {
+	space := r.columns() - textFrom - 1 // a line that will be overwritten must not wrap
+	if space <= 0 {
 		return
 	}
 	r.interim = true
-	prefix := fmt.Sprintf("%s  %-*s ", r.clock(at), whoWidth, who)
-	text := tail(printable(e.Transcript.Text), lineWidth-len([]rune(prefix)))
-	r.write(eraseLine + r.styled(styleDim, prefix+text))
+	text := tail(printable(e.Transcript.Text), space)
+	r.write(eraseLine + r.styled(styleDim, fmt.Sprintf("%s  %-*s %s", r.clock(at), whoWidth, who, text)))
 }
 
+// suggestion prints a suggestion that has not been shown in this call. How long it
+// took stands at one of those that came together.
 func (r *renderer) suggestion(e event.Event) {
 	s := e.Suggestion
 	if s.Error != "" {
-		r.below(styleYellow, featureLabel(s.Feature), "failed: "+s.Error)
+		r.below(span{styleYellow, featureLabel(s.Feature)}, nil, span{"", "failed: " + s.Error})
 		return
 	}
-	text := s.Text
-	if s.Title != "" && s.Title != text {
-		text = strings.TrimSuffix(s.Title+" — "+text, " — ")
+	o := offer{s.Feature, s.Title, s.Text}
+	if r.offered[o] {
+		return
 	}
-	text = head(printable(text), suggestionText)
-	if s.URI != "" {
-		text += "  " + s.URI
+	if len(r.offered) >= mostOffers {
+		clear(r.offered)
 	}
-	if !s.HeardAt.IsZero() {
-		text += fmt.Sprintf("  (%.1f s)", e.Time.Sub(s.HeardAt).Seconds())
+	r.offered[o] = true
+	title, text := s.Title, s.Text
+	switch {
+	case title == "" || title == text:
+		title, text = text, ""
+	case text != "":
+		text = "— " + text
 	}
-	r.below(styleMagenta, featureLabel(s.Feature), text)
+	after := []span{{styleDim, s.URI}}
+	timed := !s.HeardAt.IsZero() && !s.HeardAt.Equal(r.timed)
+	if timed {
+		after = []span{{styleDim, fmt.Sprintf("(%.1f s)", e.Time.Sub(s.HeardAt).Seconds())}, after[0]}
+	}
+	shown := r.below(span{styleMagenta, featureLabel(s.Feature)}, after, span{styleBold, title}, span{styleDim, text})
+	if timed && shown > 0 {
+		r.timed = s.HeardAt
+	}
 }
 
-// line prints when, who and what.
-func (r *renderer) line(at time.Time, style, who, text string) {
-	who = fmt.Sprintf("%-*s", whoWidth, printable(who))
-	r.print(r.styled(styleDim, r.clock(at)) + "  " + r.styled(style, who) + " " + printable(text))
-}
-
-// below prints what belongs to the lines above.
-func (r *renderer) below(style, label, text string) {
-	indent := strings.Repeat(" ", len("00:00.0  ")+whoWidth+1)
-	r.print(indent + r.styled(style, "↳ "+label) + " " + printable(text))
-}
-
-func (r *renderer) print(line string) {
+// line prints when, who and what, with what in a column of its own.
+func (r *renderer) line(at time.Time, style, who string, what ...span) {
 	r.close()
-	r.write(line + "\n")
+	prefix := r.styled(styleDim, r.clock(at)) + "  " + r.styled(style, fmt.Sprintf("%-*s", whoWidth, printable(who))) + " "
+	r.write(hanging(r.colour, prefix, textFrom, flow(room(r.columns(), textFrom), plain(what)...)))
+}
+
+// below prints what belongs to the lines above: a label and text, shortened, and
+// after it as much as there is room for, of which it returns the number.
+func (r *renderer) below(label span, after []span, text ...span) (shown int) {
+	r.close()
+	const arrow = "↳ "
+	from := textFrom + cells(arrow)
+	space := room(r.columns(), from)
+	spans := append([]span{label}, plain(text)...)
+	var lines [][]span
+	if space > 0 {
+		lines = clip(flow(space, spans...), suggestionLines, space)
+	} else {
+		lines = clip(flow(suggestionCells, spans...), 1, suggestionCells)
+	}
+	for _, a := range plain(after) {
+		last := len(lines) - 1
+		switch n := cells(a.text); {
+		case n == 0:
+			continue
+		case space == 0 || lineCells(lines[last])+1+n <= space:
+			lines[last] = append(lines[last], a)
+		case len(lines) < suggestionLines && n <= space:
+			lines = append(lines, []span{a})
+		default:
+			continue
+		}
+		shown++
+	}
+	r.write(hanging(r.colour, strings.Repeat(" ", textFrom)+r.styled(label.style, arrow), from, lines))
+	return shown
+}
+
+// clip cuts lines of at most columns cells down to the first n.
+func clip(lines [][]span, n, columns int) [][]span {
+	if len(lines) <= n {
+		return lines
+	}
+	last := lines[n-1]
+	end := &last[len(last)-1]
+	if lineCells(last) >= columns { // the mark needs room
+		if space := strings.LastIndexByte(end.text, ' '); space >= 0 {
+			end.text = end.text[:space]
+		} else {
+			end.text = fitting(end.text, cells(end.text)-1)
+		}
+	}
+	end.text += "…"
+	return lines[:n]
+}
+
+// plain makes each span printable.
+func plain(spans []span) []span {
+	out := make([]span, len(spans))
+	for i, s := range spans {
+		out[i] = span{s.style, printable(s.text)}
+	}
+	return out
 }
 
 func (r *renderer) write(text string) {
@@ -165,13 +217,6 @@ func (r *renderer) clock(at time.Time) string {
 }
 
 func (r *renderer) styled(style, text string) string { return styled(r.colour, style, text) }
-
-func styled(colour bool, style, text string) string {
-	if !colour || style == "" {
-		return text
-	}
-	return style + text + styleReset
-}
 
 // speakerOf says who speaks on a track, and in which colour.
 func speakerOf(t *event.TrackRef) (who, style string) {
@@ -223,45 +268,14 @@ func stateText(e event.Event) string {
 	case event.CallEnded:
 		return "call ended: " + e.State.Reason
 	case event.LegJoined:
-		return "leg " + e.State.Leg + " joined"
+		return "leg " + base(e.State.Leg) + " joined"
 	case event.LegEnded:
-		return strings.TrimSuffix("leg "+e.State.Leg+" ended ("+e.State.Reason+"): "+e.State.Text, ": ")
+		return strings.TrimSuffix("leg "+base(e.State.Leg)+" ended ("+e.State.Reason+"): "+e.State.Text, ": ")
 	case event.TrackJoined:
 		return "track " + e.Track.Track + " is the " + who
 	case event.RoleCorrected, event.ConversationReady, event.ConversationDone:
-		return cmp.Or(e.State.Text, strings.ReplaceAll(string(e.Kind), ".", " ")+" "+e.State.Conversation)
+		return cmp.Or(e.State.Text, strings.ReplaceAll(string(e.Kind), ".", " ")+" "+base(e.State.Conversation))
 	default:
 		return ""
 	}
-}
-
-// printable makes one line of text, without anything that could steer a terminal:
-// what comes over the network was said or written by strangers.
-func printable(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r), unicode.IsControl(r), r == unicode.ReplacementChar:
-			return ' '
-		case unicode.Is(unicode.Bidi_Control, r):
-			return -1
-		default:
-			return r
-		}
-	}, s)
-	return strings.Join(strings.Fields(s), " ")
-}
-
-// head and tail shorten text to n characters, from its end or its beginning.
-func head(s string, n int) string {
-	if runes := []rune(s); len(runes) > n {
-		return string(runes[:n-1]) + "…"
-	}
-	return s
-}
-
-func tail(s string, n int) string {
-	if runes := []rune(s); len(runes) > n {
-		return "…" + string(runes[len(runes)-n+1:])
-	}
-	return s
 }

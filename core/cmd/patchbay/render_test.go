@@ -13,6 +13,8 @@ import (
 	"github.com/patchbay/patchbay/core/tape"
 )
 
+func noEnvironment(string) (string, bool) { return "", false }
+
 var callBegan = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func at(d time.Duration) time.Time { return callBegan.Add(d) }
@@ -45,14 +47,14 @@ func aCall() []event.Event {
 		{Kind: event.VendorNote, Time: at(67 * time.Second), Note: &event.Note{Kind: "hold"}},
 		{Kind: event.Warning, Time: at(68 * time.Second), Problem: &event.Problem{Code: "x", Text: "odd"}},
 		{Kind: event.Failure, Time: at(69 * time.Second), Problem: &event.Problem{Code: "x", Text: "bad"}},
-		{Kind: event.LegEnded, Time: at(70 * time.Second), State: &event.State{Leg: "MZ1", Reason: "hangup"}},
+		{Kind: event.LegEnded, Time: at(70 * time.Second), State: &event.State{Leg: "CA1/MZ1", Reason: "hangup"}},
 		{Kind: event.CallEnded, Time: at(70 * time.Second), State: &event.State{Reason: "completed"}},
 	}
 }
 
 func TestRender(t *testing.T) {
 	var out bytes.Buffer
-	r := newRenderer(&out, false)
+	r := newRenderer(&out, noEnvironment)
 	for _, e := range aCall() {
 		r.render(e)
 	}
@@ -60,9 +62,9 @@ func TestRender(t *testing.T) {
 	want := `00:00.0  ·         call started on eu
 00:00.0  ·         track inbound is the customer
 00:01.5  customer  My shoes do not fit.
-                   ↳ FAQ How to return? — Within 30 days. https://example.com (0.8 s)
+                   ↳ FAQ How to return? — Within 30 days. (0.8 s) https://example.com
                    ↳ reply I can help.
-                   ↳ article Returns — ` + head(strings.TrimSpace(strings.Repeat("long ", 100)), suggestionText-len("Returns — ")+2) + `
+                   ↳ article Returns — ` + strings.Repeat("long ", 27) + `long…
                    ↳ generator failed: quota
                    ↳ feedback clicked, partly correct (s-1)
 01:05.0  agent     Let me [31msee.
@@ -81,33 +83,97 @@ func TestRender(t *testing.T) {
 	}
 }
 
+// What was shown is not shown again, and how long it took stands once a batch.
+func TestRenderSuggestionsOnce(t *testing.T) {
+	var out bytes.Buffer
+	r := newRenderer(&out, noEnvironment)
+	offer := func(title, text string, heard time.Duration) {
+		r.render(event.Event{Kind: event.SuggestionOffered, Time: at(heard + time.Second), Suggestion: &event.Suggestion{Feature: event.FeatureArticle, Title: title, Text: text, HeardAt: at(heard)}})
+	}
+	offer("Returns", "Within 30 days.", 0)
+	offer("Refunds", "In a week.", 0)
+	offer("Returns", "Within 30 days.", 5*time.Second)
+	offer("Returns", "In the shop.", 5*time.Second)
+	const indent = "                   "
+	want := indent + "↳ article Returns — Within 30 days. (1.0 s)\n" + indent + "↳ article Refunds — In a week.\n" + indent + "↳ article Returns — In the shop. (1.0 s)\n"
+	if out.String() != want {
+		t.Errorf("render =\n%s\nwant\n%s", out.String(), want)
+	}
+	for i := range 3 * mostOffers {
+		offer("Returns", strings.Repeat("x", i), 0)
+	}
+	if n := len(r.offered); n > mostOffers {
+		t.Errorf("%d offers are remembered; want at most %d", n, mostOffers)
+	}
+}
+
+// On a terminal text wraps by words in its own column, at the width that the
+// terminal has by then.
+func TestRenderWraps(t *testing.T) {
+	var out bytes.Buffer
+	r := newRenderer(&out, noEnvironment)
+	columns := 50
+	r.columns = func() int { return columns }
+	say := func(text string) {
+		r.render(event.Event{Kind: event.TranscriptFinal, Time: at(0), Transcript: &event.Transcript{Text: text, Start: at(0)}})
+	}
+	offer := func(s event.Suggestion) {
+		r.render(event.Event{Kind: event.SuggestionOffered, Time: at(time.Second), Suggestion: &s})
+	}
+	say("My internet connection drops every few minutes.")
+	offer(event.Suggestion{Feature: event.FeatureFAQ, Title: "Why does it drop?", Text: "Most often the router lost the line, so restart it.", URI: "https://example.com"})
+	offer(event.Suggestion{Feature: event.FeatureArticle, Title: "Drops", Text: "Restart it.", URI: "https://example.com"})
+	offer(event.Suggestion{Feature: event.FeatureArticle, Title: "Drops", Text: "Do.", URI: "https://example.com/" + strings.Repeat("x", 20), HeardAt: at(0)})
+	columns = 44
+	say("接続が切れます接続が切れます接続が切れます")
+	columns = 30 // too narrow for columns
+	say("My internet connection drops.")
+	want := `00:00.0  ?         My internet connection drops
+                   every few minutes.
+                   ↳ FAQ Why does it drop? — Most
+                     often the router lost the…
+                   ↳ article Drops — Restart it.
+                     https://example.com
+                   ↳ article Drops — Do. (1.0 s)
+00:00.0  ?         接続が切れます接続が切れ
+                   ます接続が切れます
+00:00.0  ?         My internet connection drops.
+`
+	if out.String() != want {
+		t.Errorf("render =\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
 // On a terminal an interim stands until the next line takes its place, and never
 // wraps.
 func TestRenderInterims(t *testing.T) {
 	var out bytes.Buffer
-	r := newRenderer(&out, false)
-	r.live = true
-	long := strings.Repeat("word ", 40) + "last"
-	interim := func(text string) event.Event {
-		return event.Event{Kind: event.TranscriptInterim, Time: at(0), Transcript: &event.Transcript{Text: text, Start: at(0)}}
+	r := newRenderer(&out, noEnvironment)
+	columns := 60
+	r.columns = func() int { return columns }
+	interim := func(text string) {
+		r.render(event.Event{Kind: event.TranscriptInterim, Time: at(0), Transcript: &event.Transcript{Text: text, Start: at(0)}})
 	}
-	r.render(interim("my"))
-	r.render(interim(long))
+	interim("my")
+	interim(strings.Repeat("word ", 40) + "last")
 	r.render(event.Event{Kind: event.TranscriptFinal, Time: at(0), Transcript: &event.Transcript{Text: "mine", Start: at(0)}})
-	r.render(interim("so"))
+	interim("so")
+	columns = 20
+	interim("no room for this")
 	r.close()
 	parts := strings.Split(out.String(), eraseLine)
 	if len(parts) != 6 || parts[3] != "00:00.0  ?         mine\n" || parts[5] != "" {
 		t.Fatalf("written: %q", parts)
 	}
-	if n := len([]rune(parts[2])); n != lineWidth || !strings.HasSuffix(parts[2], "last") {
-		t.Errorf("interim %q has %d characters; want %d and the newest words", parts[2], n, lineWidth)
+	if n := cells(parts[2]); n > 59 || n < 55 || !strings.HasSuffix(parts[2], "last") {
+		t.Errorf("interim %q has %d cells; want a few less than 60 and the newest words", parts[2], n)
 	}
 }
 
 func TestRenderColours(t *testing.T) {
 	var plain, coloured bytes.Buffer
-	p, c := newRenderer(&plain, false), newRenderer(&coloured, true)
+	p, c := newRenderer(&plain, noEnvironment), newRenderer(&coloured, noEnvironment)
+	c.colour = true
 	for _, e := range aCall() {
 		p.render(e)
 		c.render(e)
@@ -129,37 +195,15 @@ func TestRenderColours(t *testing.T) {
 	}
 }
 
-func TestColourOn(t *testing.T) {
-	lookup := func(string) (string, bool) { return "", false }
-	if colourOn(&bytes.Buffer{}, lookup) {
-		t.Error("colours for a buffer")
-	}
-}
-
 type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
 
 func TestRenderRemembersTheError(t *testing.T) {
-	r := newRenderer(brokenWriter{}, false)
+	r := newRenderer(brokenWriter{}, noEnvironment)
 	r.render(aCall()[0])
 	if r.err == nil {
 		t.Error("a broken pipe went unnoticed")
-	}
-}
-
-func TestPrintable(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain":                  "plain",
-		" a \t b\r\nc ":          "a b c",
-		"\x1b]0;title\x07x":      "]0;title x",
-		"\u009b31mred":           "31mred",
-		"gr\u00fc\u00df \u202eb": "gr\u00fc\u00df b",
-		"\xff\xfe":               "",
-	} {
-		if got := printable(in); got != want {
-			t.Errorf("printable(%q) = %q; want %q", in, got, want)
-		}
 	}
 }
 
@@ -179,15 +223,20 @@ func TestPrintCall(t *testing.T) {
 			Participants: []assist.Participant{{Speaker: "c", Role: "end_user", Name: "projects/p/participants/P1"}},
 			Tracks:       []assist.TrackInfo{{Track: event.TrackRef{Leg: "MZ1", Track: "inbound", Speaker: "c"}, State: assist.StateStreaming, Streams: 2}}},
 	}
-	var out bytes.Buffer
-	if err := printCall(&out, false, info, at(72*time.Second)); err != nil {
+	var out, narrow bytes.Buffer
+	if err := errors.Join(printCall(&out, false, 0, info, at(72*time.Second)), printCall(&narrow, false, 80, info, at(72*time.Second))); err != nil {
 		t.Fatal(err)
 	}
+	for line := range strings.Lines(narrow.String()) {
+		if n := cells(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("on 80 columns a line has %d: %q", n, line)
+		}
+	}
 	for _, want := range []string{
-		"call abc  active  since ", "(1m12s)", "CA1 on eu · account AC1 · tenant default", "numbers       +15550100\n", "demo · route 2 · extended",
-		"customer  c  P1\n", "MZ1  from ", " live\n", "customer  inbound  mulaw 8000 Hz  streaming, streams opened: 2  default (assumed)",
+		"call abc  active  since ", "(1m12s)", "CA1 on eu · account AC1 · tenant default", "numbers       +15550100\n", "demo · routes[2] · transport extended\n",
+		"customer  c  P1\n", "MZ1 from ", " live\n", "customer  inbound · mulaw 8000 Hz · streaming (stream 2)\n            default (assumed)\n",
 		"10.0 s  █████████████████████░░░░░░·  recognised 75 %, silent 25 %, pending <1 %", "late 0.02 s, lost 0.10 s",
-		"other     third  mulaw 8000 Hz  not heard", "no audio yet",
+		"other     third · mulaw 8000 Hz · not heard\n", "no audio yet",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
@@ -223,7 +272,11 @@ func TestPrintCalls(t *testing.T) {
 		{ID: "new", State: call.Active, Started: callBegan, Adapter: "eu", Key: strings.Repeat("x", 60), Conversation: "projects/p/conversations/C9"},
 		{ID: "old", State: call.Ended, Started: callBegan, Ended: at(65 * time.Second), Key: "a\x1bb"},
 	}
-	if err := printCalls(&out, true, calls, at(10*time.Second)); err != nil {
+	var narrow bytes.Buffer
+	if err := printCalls(&narrow, false, 50, calls[:1], at(0)); err != nil || !strings.Contains(narrow.String(), "xx…\n") || cells(narrow.String()) > 2*51 {
+		t.Errorf("on 50 columns: %v, %q", err, narrow.String())
+	}
+	if err := printCalls(&out, true, 0, calls, at(10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(out.String(), "\n")

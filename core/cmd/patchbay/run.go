@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"time"
 
@@ -29,8 +30,8 @@ the Twilio adapter and the API on loopback, in front of the local emulator.
   patchbay run                              try it; it prints how to call it
   patchbay run -c patchbay.yml --check      find every mistake in the file, start nothing
   patchbay run -c patchbay.yml --check --live
-                                            try project, profile and quota at Google,
-                                            with one conversation of three seconds
+                                            try each route at Google with a conversation
+                                            of a few seconds: roles, profile, language
   patchbay run -c patchbay.yml              serve until interrupted`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,7 +49,7 @@ the Twilio adapter and the API on loopback, in front of the local emulator.
 				return err
 			}
 			if check {
-				return checkConfig(cmd, cfg, live)
+				return checkConfig(cmd, env, cfg, live)
 			}
 			log, err := telemetry.NewLogger(cmd.ErrOrStderr(), cfg.Log.Level, telemetry.Format(cfg.Log.Format))
 			if err != nil {
@@ -62,8 +63,8 @@ the Twilio adapter and the API on loopback, in front of the local emulator.
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&file, "config", "c", "", "configuration file")
-	f.BoolVar(&check, "check", false, "check the configuration, with the plugins' own eyes, and exit")
+	f.StringVarP(&file, "config", "c", "", "configuration `FILE`")
+	f.BoolVar(&check, "check", false, "check the configuration and each plugin's settings, and exit")
 	f.BoolVar(&live, "live", false, "with --check: try every route at Google")
 	return cmd
 }
@@ -90,7 +91,8 @@ func serve(ctx context.Context, n *node, log *slog.Logger, begun time.Time, read
 // The built-in configuration of a laptop: everything on loopback.
 const (
 	localAccount = "AC00000000000000000000000000000001"
-	localPublic  = "http://127.0.0.1:8081/twilio"
+	localAPI     = "127.0.0.1:8080"
+	localTwilio  = "127.0.0.1:8081"
 	localConfig  = `
 api: {listen: "%s"}
 google: {project: local, location: global, endpoint: "%s", insecure: true}
@@ -125,6 +127,19 @@ func (s localSettings) config() (*config.Config, error) {
 	}})
 }
 
+// freeAddress returns an address of this machine that can be had now: preferred, or
+// one with a free port.
+func freeAddress(preferred string) string {
+	ln, err := net.Listen("tcp", preferred)
+	if err != nil {
+		if ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return preferred // the host will say what is wrong
+		}
+	}
+	defer func() { _ = ln.Close() }() // it held the address only
+	return ln.Addr().String()
+}
+
 // runLocal runs the host in front of its own emulator. Its secrets live as long as
 // it does, and are printed.
 func runLocal(cmd *cobra.Command, begun time.Time) error {
@@ -137,8 +152,13 @@ func runLocal(cmd *cobra.Command, begun time.Time) error {
 		return err
 	}
 	s := localSettings{
-		api: "127.0.0.1:8080", google: e.addr, twilio: "127.0.0.1:8081", public: localPublic,
+		api: freeAddress(localAPI), google: e.addr, twilio: freeAddress(localTwilio),
 		token: rand.Text(), secret: rand.Text(), grace: config.Default().Limits.Grace,
+	}
+	s.public = "http://" + s.twilio + "/twilio"
+	clients := "" // what the client must know
+	if s.api != localAPI {
+		clients = "  export " + envAPI + "=http://" + s.api + "\n"
 	}
 	cfg, err := s.config()
 	if err != nil {
@@ -151,15 +171,20 @@ func runLocal(cmd *cobra.Command, begun time.Time) error {
 	program := os.Args[0]
 	err = serve(cmd.Context(), n, log, begun, func() {
 		_, _ = fmt.Fprintf(cmd.OutOrStdout(), `No configuration file: this is a trial on this machine alone, in front of the local
-Agent Assist emulator. Call it from another terminal, and watch:
+Agent Assist emulator. Call it from a second terminal:
 
-  export TOKEN=%s SECRET=%s
-  %s simulate twilio --stream ws://127.0.0.1:8081/twilio/stream --account %s --auth-token env:TOKEN --secret env:SECRET
-  %s calls list
-  %s calls watch CALL
+  export TOKEN=%[1]s SECRET=%[2]s
+  %[3]s simulate twilio --stream ws://%[5]s/twilio/stream \
+    --account %[4]s --auth-token env:TOKEN --secret env:SECRET \
+    --tones amber,basil/cedar,delta --duration 1m
 
-For real calls write a file and start with -c: the README has one.
-`, s.token, s.secret, program, localAccount, program, program)
+and look from a third while the call lasts:
+
+%[6]s  %[3]s calls list
+  %[3]s calls watch
+
+Ctrl-C ends it. For real calls write a file and start with -c: the README has one.
+`, s.token, s.secret, program, localAccount, s.twilio, clients)
 	})
 	return errors.Join(err, e.stop())
 }

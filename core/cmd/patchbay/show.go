@@ -16,22 +16,34 @@ import (
 	"github.com/patchbay/patchbay/core/tape"
 )
 
-// printCalls prints a table of calls, a line for each.
-func printCalls(w io.Writer, colour bool, calls []call.Summary, now time.Time) error {
+// printCalls prints a table of calls, a line for each; a line that is longer than
+// columns cells is cut, unless columns is 0. A conversation is named where it has
+// another name than the vendor's call.
+func printCalls(w io.Writer, colour bool, columns int, calls []call.Summary, now time.Time) error {
 	styles := []string{styleBold} // of the lines; the table is made without them, or they would count as its width
+	named := slices.ContainsFunc(calls, func(c call.Summary) bool { return base(c.Conversation) != c.Key })
 	var table strings.Builder
 	tw := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(tw, "CALL\tSTATE\tSTARTED\tLASTS\tLEGS\tADAPTER\tVENDOR'S ID\tCONVERSATION") // a Builder takes everything
+	row := func(words ...string) { _, _ = fmt.Fprintln(tw, strings.Join(words, "\t")) } // a Builder takes everything
+	last := ""
+	if named {
+		last = "CONVERSATION"
+	}
+	row("CALL", "STATE", "STARTED", "LASTS", "ADAPTER", "VENDOR'S ID", last)
 	for _, c := range calls {
 		styles = append(styles, map[call.State]string{call.Ending: styleYellow, call.Ended: styleDim}[c.State])
-		conversation := c.Conversation[strings.LastIndex(c.Conversation, "/")+1:]
-		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", c.ID, c.State, c.Started.Local().Format(time.TimeOnly), lasts(c, now),
-			c.Legs, printable(c.Adapter), head(printable(c.Key), 40), printable(conversation))
+		if last = ""; named {
+			last = printable(base(c.Conversation))
+		}
+		row(c.ID, string(c.State), c.Started.Local().Format(time.TimeOnly), lasts(c, now), printable(c.Adapter), head(printable(c.Key), 40), last)
 	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
 	for i, line := range strings.Split(strings.TrimSuffix(table.String(), "\n"), "\n") {
+		if line = strings.TrimRight(line, " "); columns > 0 {
+			line = head(line, columns)
+		}
 		if _, err := fmt.Fprintln(w, styled(colour, styles[i], line)); err != nil {
 			return err
 		}
@@ -46,36 +58,41 @@ func lasts(c call.Summary, now time.Time) string {
 	return now.Sub(c.Started).Round(time.Second).String()
 }
 
-// printCall prints one call on one screen.
-func printCall(w io.Writer, colour bool, i call.Info, now time.Time) error {
-	p := &screen{colour: colour}
+// printCall prints one call on one screen of columns cells, or on long lines when
+// columns is 0.
+func printCall(w io.Writer, colour bool, columns int, i call.Info, now time.Time) error {
+	p := &screen{colour: colour, columns: columns}
 	state := map[call.State]string{call.Active: styleGreen, call.Ending: styleYellow, call.Ended: styleDim}[i.State]
 	p.line("%s  %s  since %s (%s)", p.styled(styleBold, "call "+i.ID), p.styled(state, string(i.State)),
 		i.Started.Local().Format(time.DateTime), lasts(i.Summary, now))
 	p.field("vendor", fmt.Sprintf("%s on %s", i.Key, i.Adapter), note("account", i.Account), note("tenant", i.Tenant))
 	p.field("numbers", strings.Trim(i.From+" → "+i.To, " →"))
-	p.field("conversation", i.Conversation)
-	p.field("profile", i.Profile, fmt.Sprintf("route %d", i.Route), string(i.Session.Transport))
+	p.field("conversation", base(i.Conversation), note("in", strings.TrimSuffix(i.Conversation, "/conversations/"+base(i.Conversation))))
+	p.field("profile", i.Profile, fmt.Sprintf("routes[%d]", i.Route), note("transport", string(i.Session.Transport)))
 	if problem := i.Session.Problem; problem != nil {
-		p.field("problem", p.styled(styleRed, printable(problem.Text)))
+		p.below(fmt.Sprintf("  %-13s ", "problem"), fieldFrom, span{styleRed, problem.Text})
 	}
 	p.heading("PARTICIPANTS")
 	for _, s := range i.Session.Participants {
 		who, style := speakerOf(&event.TrackRef{Role: s.Role})
 		p.line("  %s %s  %s", p.styled(style, fmt.Sprintf("%-*s", whoWidth, who)), printable(s.Speaker),
-			p.styled(styleDim, cmp.Or(printable(s.Name[strings.LastIndex(s.Name, "/")+1:]), "not made yet")))
+			p.styled(styleDim, cmp.Or(printable(base(s.Name)), "not made yet")))
 	}
 	p.heading("LEGS")
 	for _, l := range i.LegList {
-		p.line("  %s  from %s %s", printable(l.Key), l.Started.Local().Format(time.TimeOnly), legEnd(l))
+		p.below("  ", 4, span{"", l.Key}, span{styleDim, "from " + l.Started.Local().Format(time.TimeOnly) + " " + legEnd(l)})
 	}
 	p.heading("TRACKS")
+	present := map[string]bool{}
 	for _, t := range i.Tracks {
 		p.track(t, i)
+		for _, s := range ledgerStates(t.Ledger) {
+			present[s.name] = present[s.name] || s.samples > 0
+		}
 	}
-	if len(i.Tracks) > 0 {
+	if words := legend(present); words != "" {
 		p.line("")
-		p.line("  %s", p.styled(styleDim, legend()))
+		p.line("  %s", p.styled(styleDim, words))
 	}
 	_, err := io.WriteString(w, p.String())
 	return err
@@ -92,13 +109,14 @@ func legEnd(l call.LegInfo) string {
 	if l.Ended.IsZero() {
 		return "live"
 	}
-	return printable(strings.TrimSuffix(fmt.Sprintf("to %s (%s): %s", l.Ended.Local().Format(time.TimeOnly), l.Reason, l.Text), ": "))
+	return strings.TrimSuffix(fmt.Sprintf("to %s (%s): %s", l.Ended.Local().Format(time.TimeOnly), l.Reason, l.Text), ": ")
 }
 
 // screen gathers lines.
 type screen struct {
 	strings.Builder
-	colour bool
+	colour  bool
+	columns int // 0: lines are as long as they are
 }
 
 func (p *screen) styled(style, text string) string { return styled(p.colour, style, text) }
@@ -107,15 +125,45 @@ func (p *screen) line(format string, args ...any) {
 	fmt.Fprintf(p, format+"\n", args...)
 }
 
+// below prints text beside a prefix, in a column of its own that begins at cell from.
+func (p *screen) below(prefix string, from int, text ...span) {
+	p.WriteString(hanging(p.colour, prefix, from, flow(room(p.columns, from), plain(text)...)))
+}
+
 func (p *screen) heading(text string) { p.line("\n%s", p.styled(styleBold, text)) }
 
-// field prints a name and its values, leaving out what is empty.
+// fieldFrom is the column of a field's values.
+const fieldFrom = len("  conversation  ")
+
+// field prints a name and its values, leaving out what is empty. Lines break between
+// values only.
 func (p *screen) field(name string, values ...string) {
-	values = slices.DeleteFunc(values, func(v string) bool { return v == "" })
-	if len(values) > 0 {
-		p.line("  %-13s %s", name, strings.Join(values, " · "))
+	var lines [][]span
+	used, space := 0, room(p.columns, fieldFrom)
+	for _, v := range values {
+		v = printable(v)
+		n := cells(v)
+		switch last := len(lines) - 1; {
+		case v == "":
+			continue
+		case last < 0 || space > 0 && used+3+n > space:
+			lines, used = append(lines, []span{{"", v}}), n
+		default:
+			lines[last][0].text += " · " + v
+			used += 3 + n
+		}
+	}
+	if len(lines) > 0 {
+		p.WriteString(hanging(p.colour, fmt.Sprintf("  %-13s ", name), fieldFrom, lines))
 	}
 }
+
+// The columns of a track: what is known of it stands beside who speaks, the shares
+// of its audio beside the bar.
+const (
+	aboutFrom  = 2 + whoWidth + 1
+	sharesFrom = len("     0.0 s  ") + barWidth + 2
+)
 
 // track prints who speaks on a track and its account.
 func (p *screen) track(t call.TrackInfo, i call.Info) {
@@ -123,30 +171,34 @@ func (p *screen) track(t call.TrackInfo, i call.Info) {
 	heard := "not heard"
 	for _, s := range i.Session.Tracks {
 		if s.Track.Leg == t.Leg && s.Track.Track == t.Track && s.Track.Speaker == t.Speaker {
-			heard = fmt.Sprintf("%s, streams opened: %d", s.State, s.Streams)
+			heard = fmt.Sprintf("%s (stream %d)", s.State, s.Streams)
 			if s.Error != "" {
-				heard += ", last error: " + printable(s.Error)
+				heard += ", last error: " + s.Error
 			}
 		}
 	}
-	evidence := printable(t.Evidence)
+	evidence := t.Evidence
 	if t.Assumed {
 		evidence += " (assumed)"
 	}
-	name := printable(t.Track)
+	name := t.Track
 	if len(i.LegList) > 1 {
-		name = printable(t.Leg) + "/" + name
+		name = t.Leg + "/" + name
 	}
-	p.line("  %s %s  %s %d Hz  %s  %s", p.styled(style, fmt.Sprintf("%-*s", whoWidth, who)), name, t.Format, t.Rate, heard, p.styled(styleDim, evidence))
+	p.below("  "+p.styled(style, fmt.Sprintf("%-*s", whoWidth, who))+" ", aboutFrom,
+		span{"", fmt.Sprintf("%s · %s %d Hz · %s", name, t.Format, t.Rate, heard)})
+	if evidence != "" {
+		p.below(strings.Repeat(" ", aboutFrom), aboutFrom, span{styleDim, evidence})
+	}
 	states := ledgerStates(t.Ledger)
 	var total int64
 	for _, s := range states {
 		total += s.samples
 	}
 	seconds := float64(total) / float64(max(t.Rate, 1))
-	p.line("    %7.1f s  %s  %s", seconds, bar(states, total), shares(states, total))
+	p.below(fmt.Sprintf("%8.1f s  %s  ", seconds, bar(states, total)), sharesFrom, span{"", shares(states, total)})
 	if odd := oddities(t.Ledger, t.Rate); odd != "" {
-		p.line("    %s", p.styled(styleYellow, odd))
+		p.below(strings.Repeat(" ", aboutFrom), aboutFrom, span{styleYellow, odd})
 	}
 }
 
@@ -168,10 +220,13 @@ func ledgerStates(l tape.Ledger) []ledgerState {
 	return states
 }
 
-func legend() string {
+// legend explains the bars by the states that they show.
+func legend(present map[string]bool) string {
 	var words []string
 	for _, s := range ledgerStates(tape.Ledger{}) {
-		words = append(words, string(s.glyph)+" "+s.name)
+		if present[s.name] {
+			words = append(words, string(s.glyph)+" "+s.name)
+		}
 	}
 	return strings.Join(words, "  ")
 }

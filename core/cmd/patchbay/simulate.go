@@ -16,13 +16,17 @@ import (
 func simulateCommand(environment) *cobra.Command {
 	var pluginDir string
 	cmd := &cobra.Command{
-		Use:   "simulate ADAPTER [-- ARGUMENTS]",
+		Use:   "simulate [--plugin-dir DIR] ADAPTER [ARGUMENTS]",
 		Short: "Play an adapter's vendor: runs the simulator in the plugin's binary",
 		Long: `Plays the vendor against a running patchbay, with the simulator that the plugin
 brings along. What follows the adapter's name goes to it:
 
-  patchbay simulate twilio --help`,
-		DisableFlagParsing: true,
+  patchbay simulate twilio --help
+
+--plugin-dir DIR in front of the adapter's name says where the plugins are, if not
+beside this program.`,
+		DisableFlagParsing:    true,
+		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 && args[0] == "--plugin-dir" {
 				pluginDir, args = args[1], args[2:]

@@ -1,0 +1,104 @@
+package call
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/patchbay/patchbay/core/adapter"
+	"github.com/patchbay/patchbay/core/assist"
+	"github.com/patchbay/patchbay/core/event"
+	"github.com/patchbay/patchbay/core/tape"
+)
+
+func TestExplain(t *testing.T) {
+	now := time.Date(2026, 3, 1, 10, 5, 0, 0, time.UTC)
+	ref := event.TrackRef{Leg: "leg", Track: "inbound", Speaker: "customer", Role: "end_user"}
+	good := func() (Info, []event.Event) {
+		i := Info{Summary: Summary{ID: "c1", State: Active, Legs: 1}, LegList: []LegInfo{{Key: "leg"}},
+			Session: assist.Info{Conversation: "projects/p/conversations/c", Tracks: []assist.TrackInfo{{Track: ref, State: assist.StateStreaming, Streams: 1}}},
+			Tracks: []TrackInfo{{TrackRef: ref, Rate: 8000, Heard: true, LastAudio: now.Add(-time.Second),
+				Ledger: tape.Ledger{Arrived: 80000, Received: 80000, Sent: 79000, Recognised: 70000, InFlight: 9000, Pending: 1000}}}}
+		return i, []event.Event{
+			{Kind: event.TranscriptFinal, Track: &ref, Transcript: &event.Transcript{}},
+			{Kind: event.SuggestionOffered, Suggestion: &event.Suggestion{}},
+		}
+	}
+	failure := func(text string) event.Event {
+		return event.Event{Kind: event.Failure, Problem: &event.Problem{Code: "x", Text: text}}
+	}
+	tests := []struct {
+		name    string
+		change  func(i *Info, events *[]event.Event)
+		verdict string
+		finding string // a part of one finding's text
+	}{
+		{"all is well", func(*Info, *[]event.Event) {}, "1 utterances and 1 suggestions: all is well", "1 utterances of end_user in 10s of audio"},
+		{"too early to say", func(i *Info, e *[]event.Event) { *e = nil; i.Tracks[0].Ledger.Sent = 0 }, "No transcript yet: nothing stands in its way", ""},
+		{"no track", func(i *Info, e *[]event.Event) { i.Tracks, *e = nil, nil }, "No transcript: the vendor opened a connection but sent no audio", ""},
+		{"no audio", func(i *Info, e *[]event.Event) { i.Tracks[0].Ledger, *e = tape.Ledger{}, nil }, "No transcript: inbound the track was announced", ""},
+		{"silence", func(i *Info, e *[]event.Event) { i.Tracks[0].Ledger.Silent, *e = 79000, nil }, "No transcript: inbound the audio is silent", ""},
+		{"not recognised", func(i *Info, e *[]event.Event) { *e = nil }, "No transcript: inbound 9.9s of audio was sent and nothing recognised", ""},
+		{"no conversation", func(i *Info, e *[]event.Event) {
+			i.Session.Problem = &event.Problem{Text: "profile missing"}
+			*e = []event.Event{failure("profile missing")}
+		}, "No transcript: profile missing", ""},
+		{"not set up yet", func(i *Info, e *[]event.Event) { i.Session.Conversation, *e = "", nil }, "No transcript: the conversation is not set up yet", ""},
+		{"paused", func(i *Info, e *[]event.Event) { i.Paused = "consent" }, "1 utterances, and not everything is well: the call is paused", "withheld: consent"},
+		{"third voice", func(i *Info, e *[]event.Event) {
+			i.Tracks[0].Ledger.Discarded = map[string]int64{DiscardThirdVoice: 8000}
+		}, "1 utterances, and", "1s of audio was given up: a third voice"},
+		{"stream broke", func(i *Info, e *[]event.Event) {
+			i.Session.Tracks[0].State, i.Session.Tracks[0].Error = assist.StateRetrying, "UNAVAILABLE"
+		}, "1 utterances, and", "tried again: UNAVAILABLE"},
+		{"stream refused", func(i *Info, e *[]event.Event) {
+			i.Session.Tracks[0].State, i.Session.Tracks[0].Error, *e = assist.StateRefused, "PERMISSION_DENIED", nil
+		}, "No transcript: inbound Agent Assist refuses the stream: PERMISSION_DENIED", ""},
+		{"a backlog", func(i *Info, e *[]event.Event) { i.Tracks[0].Ledger.Pending = 80000 }, "1 utterances, and", "10s of audio waits"},
+		{"gaps", func(i *Info, e *[]event.Event) { i.Tracks[0].Ledger.Lost, i.Tracks[0].Ledger.Gaps = 1600, 3 }, "1 utterances and", "200ms of audio never came, in 3 gaps"},
+		{"quiet leg", func(i *Info, e *[]event.Event) { i.Tracks[0].LastAudio = now.Add(-time.Minute) }, "1 utterances and", "no audio for 1m0s, though the leg is live"},
+		{"assumed role", func(i *Info, e *[]event.Event) { i.Tracks[0].Assumed = true }, "1 utterances and", "nobody said who speaks"},
+		{"crashed leg", func(i *Info, e *[]event.Event) { i.LegList[0].Reason, i.LegList[0].Text = "crash", "plugin died" }, "1 utterances and", "the leg ended as crash: plugin died"},
+		{"a feature failed", func(i *Info, e *[]event.Event) {
+			*e = append(*e, event.Event{Kind: event.SuggestionFailed, Suggestion: &event.Suggestion{Feature: event.FeatureFAQ, Error: "no knowledge base"}})
+		}, "1 utterances, and", "the feature faq failed: no knowledge base"},
+		{"no suggestions", func(i *Info, e *[]event.Event) { *e = (*e)[:1] }, "1 utterances and 0", "no suggestions came"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			i, events := good()
+			tt.change(&i, &events)
+			x := explain(i, events, now)
+			if !strings.HasPrefix(x.Verdict, tt.verdict) {
+				t.Errorf("verdict %q; want %q", x.Verdict, tt.verdict)
+			}
+			var all []string
+			for _, f := range x.Findings {
+				all = append(all, f.Text)
+			}
+			if !strings.Contains(strings.Join(all, "\n"), tt.finding) {
+				t.Errorf("findings\n%s\nwant one with %q", strings.Join(all, "\n"), tt.finding)
+			}
+		})
+	}
+}
+
+// TestExplainRealCalls asks of calls that really went through.
+func TestExplainRealCalls(t *testing.T) {
+	for profile, want := range map[string]string{"demo": "utterances", "missing": `No transcript: `} {
+		t.Run(profile, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHost(t, func(c *Config) { c.Routes[0].Profile = profile })
+				l := h.open(t, "CA1", "leg")
+				say(t, 12*time.Second, join(t, l, "inbound", customer, 1))
+				c := h.find(t, "CA1")
+				closeLeg(t, l, adapter.EndHangup)
+				untilEnded(t, c)
+				if x := c.Explain(); !strings.Contains(x.Verdict, want) || profile != "demo" && !strings.Contains(x.Verdict, profile) {
+					t.Errorf("verdict %q; want %q in it", x.Verdict, want)
+				}
+			})
+		})
+	}
+}

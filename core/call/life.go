@@ -1,0 +1,191 @@
+package call
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/patchbay/patchbay/core/adapter"
+	"github.com/patchbay/patchbay/core/event"
+)
+
+// legClosed takes a leg out of the call: its tapes wait for a leg that takes over,
+// or for the end of the call.
+func (c *Call) legClosed(l *leg, reason adapter.EndReason) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.live[l.key] != l {
+		return
+	}
+	delete(c.live, l.key)
+	for key, tr := range c.tracks {
+		if key.leg == l.key {
+			tr.tape.Park()
+		}
+	}
+	c.promote()
+	c.lost = reason.Kind != adapter.EndHangup && reason.Kind != adapter.EndOrdered && reason.Kind != adapter.EndShutdown
+	c.publish(event.Event{Kind: event.LegEnded, State: &event.State{Adapter: c.key.adapter, Leg: l.key, Reason: string(reason.Kind), Text: reason.Text}})
+	c.log.Info("leg ended", "reason", reason.Kind)
+	c.wake()
+}
+
+// drain asks every leg to end, and does not wait for others after that.
+func (c *Call) drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draining = true
+	c.wake()
+	for _, l := range c.live {
+		l.tell(adapter.Control{Kind: adapter.ControlEnd, Reason: "the host is shutting down"})
+	}
+}
+
+// run is the life of the call from its first leg to the end of its log. Cutting
+// ctx off ends it at once.
+func (c *Call) run(ctx context.Context) {
+	sessionCtx, abandon := context.WithCancel(ctx)
+	defer abandon()
+	session := make(chan error, 1)
+	go func() { session <- c.session.Run(sessionCtx) }()
+
+	c.untilOver(ctx)
+	c.end(ctx)
+	c.session.Finish()
+
+	wrapUp := time.NewTimer(c.limits.WrapUp)
+	defer wrapUp.Stop()
+	var err error
+	select {
+	case err = <-session:
+	case <-wrapUp.C:
+		abandon()
+		err = <-session
+	}
+	c.close(err)
+}
+
+// untilOver returns a grace period after the last leg has gone, or when ctx ends.
+func (c *Call) untilOver(ctx context.Context) {
+	grace := time.NewTimer(c.limits.LostGrace)
+	defer grace.Stop()
+	watch := time.NewTicker(quietFor / 2)
+	defer watch.Stop()
+	for {
+		c.mu.Lock()
+		legs, lost, draining := len(c.live), c.lost, c.draining
+		c.mu.Unlock()
+		var over <-chan time.Time
+		if legs == 0 {
+			d := c.limits.Grace
+			switch {
+			case draining:
+				d = 0
+			case lost:
+				d = c.limits.LostGrace
+			}
+			grace.Reset(d)
+			over = grace.C
+		}
+		if !c.untilChanged(ctx, watch.C, over) && c.over(c, ctx.Err() != nil) {
+			return
+		}
+	}
+}
+
+// untilChanged returns true when legs came or went, false when over fires or ctx
+// ends. Meanwhile it looks after quiet tracks.
+func (c *Call) untilChanged(ctx context.Context, watch, over <-chan time.Time) bool {
+	for {
+		select {
+		case now := <-watch:
+			c.warnOfQuiet(now)
+		case <-c.changed:
+			return true
+		case <-over:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// warnOfQuiet says once of each track that its vendor sends nothing, though its leg
+// is live and nobody announced it.
+func (c *Call) warnOfQuiet(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, tr := range c.tracks {
+		l := c.live[key.leg]
+		if l == nil || l.held || tr.paused {
+			continue
+		}
+		idle := now.Sub(tr.lastAudio())
+		if idle <= quietFor {
+			tr.quiet = false
+		} else if !tr.quiet {
+			tr.quiet = true
+			c.publish(event.Event{Kind: event.Warning, Track: &tr.ref, Problem: &event.Problem{Code: "no_audio",
+				Text: fmt.Sprintf("no audio for %v, though the leg is live: is the call on hold, or the stream stopped at the vendor?", idle.Round(time.Second))}})
+		}
+	}
+}
+
+// end closes what legs are left and ends the tapes.
+func (c *Call) end(ctx context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	reason := adapter.EndReason{Kind: adapter.EndOrdered, Text: "the call was cut off"}
+	for _, l := range c.live {
+		l.tell(adapter.Control{Kind: adapter.ControlEnd, Reason: reason.Text})
+		l.finish(reason)
+	}
+	clear(c.live)
+	for _, tr := range c.order {
+		tr.tape.End()
+	}
+	text := "the last leg has gone"
+	if ctx.Err() != nil {
+		text = reason.Text
+	}
+	c.publish(event.Event{Kind: event.CallEnding, State: &event.State{Text: text}})
+}
+
+// close settles the account and ends the log.
+func (c *Call) close(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state, c.ended = Ended, time.Now()
+	reason := "completed"
+	if err != nil {
+		reason = "failed"
+	}
+	for _, tr := range c.order {
+		tr.tape.Close(DiscardCallEnded)
+		l := tr.tape.Ledger()
+		attrs := []any{"track", tr.ref.Track, "role", tr.ref.Role, "arrived", l.Arrived, "recognised", l.Recognised,
+			"silent", l.Silent, "unrecognised", l.Unrecognised, "withheld", l.Withheld, "lost", l.Lost, "replayed", l.Replayed}
+		for _, k := range slices.Sorted(maps.Keys(l.Discarded)) {
+			attrs = append(attrs, "discarded_"+k, l.Discarded[k])
+		}
+		c.log.Info("track ended", attrs...)
+		if err := l.Balanced(); err != nil {
+			c.log.Error("the account of a track does not add up; please report this", "track", tr.ref.Track, "err", err)
+		}
+	}
+	c.publish(event.Event{Kind: event.CallEnded, State: &event.State{Reason: reason}})
+	c.events.Close()
+	if err != nil {
+		c.log.Warn("call ended without its conversation in order", "err", err, "length", c.ended.Sub(c.started).Round(time.Millisecond))
+		return
+	}
+	c.log.Info("call ended", "length", c.ended.Sub(c.started).Round(time.Millisecond))
+}
+
+func (c *Call) endedAt() (time.Time, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended, c.state == Ended
+}

@@ -1,0 +1,184 @@
+package call
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/patchbay/patchbay/core/adapter"
+	"github.com/patchbay/patchbay/core/assist"
+	"github.com/patchbay/patchbay/core/event"
+	"github.com/patchbay/patchbay/core/media"
+	"github.com/patchbay/patchbay/core/tape"
+)
+
+// trackKey identifies a track within its call. A leg that takes over another with
+// the same key continues its tracks.
+type trackKey struct {
+	leg   string
+	track media.TrackID
+}
+
+// track is one speaker's audio and who hears it.
+type track struct {
+	ref     event.TrackRef
+	speaker adapter.Speaker
+	format  media.Format
+	tape    *tape.Tape
+	joined  time.Time
+	session assist.Track
+	paused  bool // the vendor said so
+	quiet   bool // a warning said that nothing comes
+	heard   bool // the session reads it
+	standby bool // it would, but for another track of the speaker
+}
+
+// lastAudio returns when the track's newest audio arrived, or when it was joined.
+func (t *track) lastAudio() time.Time {
+	l := t.tape.Ledger()
+	if at := t.tape.At(l.Received + l.Filled); at.After(t.joined) {
+		return at
+	}
+	return t.joined
+}
+
+// join begins a segment of a track. A track whose speaker changed continues as
+// another one, under another participant.
+func (c *Call) join(l *leg, id media.TrackID, t adapter.Track) (*tape.Writer, error) {
+	if err := t.Format.Validate(); err != nil {
+		return nil, vendorError("Join", l, err)
+	}
+	if role, ok := c.roles[id]; ok && role != t.Speaker.Role {
+		t.Speaker = adapter.Speaker{ID: string(role), Role: role, Evidence: fmt.Sprintf("routes[%d].roles", c.route)}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.live[l.key] != l {
+		return nil, adapter.ErrClosed
+	}
+	key := trackKey{l.key, id}
+	tr := c.tracks[key]
+	if tr != nil && (tr.speaker.ID != t.Speaker.ID || tr.speaker.Role != t.Speaker.Role) {
+		c.publish(event.Event{Kind: event.RoleCorrected, Track: &tr.ref, State: &event.State{
+			Reason: t.Speaker.Evidence, Text: fmt.Sprintf("track %s is %s (%s) from here on, not %s", id, t.Speaker.ID, t.Speaker.Role, tr.speaker.ID)}})
+		tr.tape.End()
+		tr = nil
+	}
+	if tr == nil {
+		if len(c.order) >= c.limits.TracksPerCall {
+			return nil, vendorError("Join", l, fmt.Errorf("the call has %d tracks; limits.tracks_per_call allows no more", len(c.order)))
+		}
+		tr = c.newTrack(key, t)
+	}
+	w, err := tr.tape.Join(t.Format, t.Arrived)
+	if err != nil {
+		return nil, vendorError("Join", l, err)
+	}
+	tr.format = t.Format
+	c.publish(event.Event{Kind: event.TrackJoined, Track: &tr.ref, State: &event.State{Leg: l.key, Reason: t.Speaker.Evidence, Text: t.Format.String()}})
+	return w, nil
+}
+
+// The call's own reasons to discard audio.
+const (
+	DiscardThirdVoice = "third_voice" // routes[].third_voice is ignore
+	DiscardStandby    = "standby"     // another track of the speaker is heard
+	DiscardCallEnded  = "call_ended"  // no result came before the call was over
+)
+
+// newTrack makes a track and decides who hears it. c.mu is held.
+func (c *Call) newTrack(key trackKey, t adapter.Track) *track {
+	tr := &track{
+		ref:     event.TrackRef{Leg: key.leg, Track: string(key.track), Speaker: t.Speaker.ID, Role: string(t.Speaker.Role)},
+		speaker: t.Speaker, tape: tape.New(c.limits.TapeBytes), joined: time.Now(),
+	}
+	heard := tr.ref
+	switch t.Speaker.Role {
+	case adapter.RoleEndUser, adapter.RoleHumanAgent:
+		tr.heard = true
+	default:
+		tr.ref.Role = string(adapter.RoleOther)
+		if tr.heard = c.thirdVoice == ThirdVoiceParticipant; !tr.heard {
+			tr.tape.Refuse(DiscardThirdVoice)
+		}
+		heard.Role = string(adapter.RoleHumanAgent)
+	}
+	tr.tape.Withhold(c.paused != "")
+	tr.session = assist.Track{Ref: heard, Audio: tr.tape.Reader(), Language: t.Language}
+	c.tracks[key] = tr
+	c.order = append(c.order, tr)
+	switch {
+	case tr.heard && c.othersHeard(key, tr):
+		tr.heard, tr.standby = false, true
+		tr.tape.Refuse(DiscardStandby)
+		c.publish(event.Event{Kind: event.Warning, Track: &tr.ref, Problem: &event.Problem{Code: "standby",
+			Text: fmt.Sprintf("speaker %s is heard on another track already; this one stands by", t.Speaker.ID)}})
+	case tr.heard:
+		c.session.Add(tr.session)
+	}
+	c.promote()
+	return tr
+}
+
+// promote lets tracks that stand by be heard when their speaker's other track has
+// gone. c.mu is held.
+func (c *Call) promote() {
+	for key, tr := range c.tracks {
+		if tr.standby && c.live[key.leg] != nil && !c.othersHeard(key, tr) {
+			tr.heard, tr.standby = true, false
+			tr.tape.Refuse("")
+			c.session.Add(tr.session)
+		}
+	}
+}
+
+// othersHeard reports whether another current track of the speaker is heard. c.mu is held.
+func (c *Call) othersHeard(key trackKey, tr *track) bool {
+	for k, other := range c.tracks {
+		if k != key && other.heard && other.speaker.ID == tr.speaker.ID && c.live[k.leg] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// note applies what a note means for the tapes and logs it.
+func (c *Call) note(l *leg, n adapter.Note) {
+	c.mu.Lock()
+	switch n.Kind {
+	case adapter.NoteHold:
+		l.held = true
+	case adapter.NoteResume:
+		l.held = false
+	}
+	var about *event.TrackRef
+	for key, tr := range c.tracks {
+		if key.leg != l.key || n.Track != "" && n.Track != key.track {
+			continue
+		}
+		if n.Track != "" {
+			about = &tr.ref
+		}
+		switch n.Kind {
+		case adapter.NotePause:
+			tr.paused = true
+			tr.tape.Withhold(true)
+		case adapter.NoteResume:
+			tr.paused = false
+			tr.tape.Withhold(c.paused != "")
+		case adapter.NoteGap:
+			tr.tape.Announce(n.Samples)
+		case adapter.NoteDropped:
+			tr.tape.Dropped(n.Samples, n.Text)
+		}
+	}
+	c.mu.Unlock()
+	switch n.Kind {
+	case adapter.NoteGap, adapter.NoteDropped: // the ledger tells
+	default:
+		at := n.At
+		if at.IsZero() {
+			at = time.Now()
+		}
+		c.publish(event.Event{Kind: event.VendorNote, Track: about, Note: &event.Note{Kind: string(n.Kind), Text: n.Text, Fields: n.Fields, At: at}})
+	}
+}
