@@ -15,10 +15,10 @@ import (
 )
 
 // Bounds of what waits for the host. They are reached only when the host does not
-// read: 5 s of 500 calls of two tracks, minutes of a few.
+// read: 2 s of 500 calls of two tracks, a minute of twenty.
 const (
-	maxQueuedFrames = 250_000
-	maxQueuedBytes  = 64 << 20
+	maxQueuedFrames = 100_000
+	maxQueuedBytes  = 32 << 20
 	maxQueuedEvents = 16384 // opens, joins and notes; ends of legs always fit
 	maxCountKinds   = 256
 )

@@ -37,7 +37,7 @@ func TestDemo(t *testing.T) {
 	}{
 		{"English", nil, 0, []string{"How can I help you today?", "↳ article", "↳ FAQ", "↳ reply", "agree", "final transcript"}},
 		{"Spanish", []string{"--lang", "es"}, 0, []string{"¿En qué puedo ayudarle?", "↳ FAQ", "agree"}},
-		{"a chunk is lost on purpose", []string{"--drop-chunk", "500"}, 1, []string{"DIFFER", "agree", "lost or doubled"}},
+		{"a chunk is lost on purpose", []string{"--drop-chunk", "500"}, 1, []string{"DIFFER", " agree\n", "lost or doubled"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -81,7 +81,7 @@ func TestDemoInterrupted(t *testing.T) {
 	err = cmd.Wait()
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok || exit.ExitCode() != exitFailure || errs.Len() > 0 || len(lines) == 0 || !strings.Contains(lines[len(lines)-1], "Stopped before the end") {
-		t.Errorf("ended with %v, stderr %q, stdout\n%s", err, &errs, strings.Join(lines, "\n"))
+		t.Fatalf("ended with %v, stderr %q, stdout\n%s", err, &errs, strings.Join(lines, "\n"))
 	}
 	if !strings.Contains(lines[0], "starting emulator") {
 		t.Errorf("the first line is %q; want what is being started", lines[0])

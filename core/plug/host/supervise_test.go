@@ -319,7 +319,7 @@ func TestStopIsBounded(t *testing.T) {
 
 func TestFrozenPluginIsReplaced(t *testing.T) {
 	c := as(t, "actor", "frozen")
-	c.Health = 20 * time.Millisecond
+	c.Health = 300 * time.Millisecond
 	p := hosttest.Start(t, c, adaptertest.NewSink())
 	s := await(t, p.Plugin, "a restart", func(s host.Status) bool { return s.Restarts > 0 })
 	if !strings.Contains(s.LastError, "did not answer") {
@@ -364,11 +364,19 @@ func TestAdapterThatReturnsEarlyLosesItsLegs(t *testing.T) {
 	}
 }
 
-// TestFloodIsBounded lets an adapter write faster than anybody reads: what does not
-// fit is dropped in the plugin, named, and every other frame arrives in order.
+// TestFloodIsBounded lets an adapter write while nobody reads: what does not fit is
+// dropped in the plugin, named, and every other frame arrives in order.
 func TestFloodIsBounded(t *testing.T) {
-	sink := &slowSink{Sink: adaptertest.NewSink(), enough: make(chan struct{})}
-	p := hosttest.Start(t, as(t, "actor", "flood"), sink)
+	sink := &stalledSink{Sink: adaptertest.NewSink(), goOn: make(chan struct{}), enough: make(chan struct{})}
+	c := as(t, "actor", "flood")
+	c.Health = 300 * time.Millisecond // it tells of drops while the host does not read
+	p := hosttest.Start(t, c, sink)
+	for begun := time.Now(); p.Status().Dropped == 0; time.Sleep(c.Health) {
+		if time.Since(begun) > adaptertest.Patience {
+			t.Fatal("nothing is dropped")
+		}
+	}
+	close(sink.goOn)
 	select {
 	case <-sink.enough:
 	case <-time.After(adaptertest.Patience):
@@ -398,34 +406,34 @@ func TestFloodIsBounded(t *testing.T) {
 	sink.Check(t)
 }
 
-// slowSink takes its time for each frame and closes enough at the first drop.
-type slowSink struct {
+// stalledSink takes no frame until goOn is closed, and closes enough at the first
+// drop that a leg names.
+type stalledSink struct {
 	*adaptertest.Sink
+	goOn   chan struct{}
 	once   sync.Once
 	enough chan struct{}
 }
 
-func (s *slowSink) Open(ctx context.Context, info adapter.LegInfo) (adapter.Leg, error) {
+func (s *stalledSink) Open(ctx context.Context, info adapter.LegInfo) (adapter.Leg, error) {
 	l, err := s.Sink.Open(ctx, info)
 	if err != nil {
 		return nil, err
 	}
-	return slowLeg{l, s}, nil
+	return stalledLeg{l, s}, nil
 }
 
-type slowLeg struct {
+type stalledLeg struct {
 	adapter.Leg
-	sink *slowSink
+	sink *stalledSink
 }
 
-func (l slowLeg) Write(f media.Frame) error {
-	for begin := time.Now(); time.Since(begin) < 20*time.Microsecond; {
-		continue
-	}
+func (l stalledLeg) Write(f media.Frame) error {
+	<-l.sink.goOn
 	return l.Leg.Write(f)
 }
 
-func (l slowLeg) Note(n adapter.Note) error {
+func (l stalledLeg) Note(n adapter.Note) error {
 	l.sink.once.Do(func() { close(l.sink.enough) })
 	return l.Leg.Note(n)
 }
