@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/core/media"
+	"github.com/patchbay/patchbay/core/tape/spool"
 )
 
 // Ledger is the account of every sample of a tape, in samples. Each position of
@@ -74,7 +75,7 @@ func (t *Tape) Ledger() Ledger {
 const QuietLevel = -45.0
 
 // levelBlock is the stretch over which loudness is judged.
-const levelBlock = 20 * time.Millisecond
+const levelBlock = spool.LevelBlock
 
 // Recognised settles everything before pos as covered by a final.
 func (r *Reader) Recognised(pos int64) {
@@ -96,7 +97,7 @@ func (r *Reader) Settle(pos int64) {
 	defer t.mu.Unlock()
 	t.release(min(pos, t.sent), levelBlock, func(s *span, n int64) bool {
 		t.led.InFlight -= n
-		if s.loud(t.settled, n) {
+		if t.loud(s, n) {
 			t.led.Unrecognised += n
 		} else {
 			t.led.Silent += n
@@ -113,7 +114,7 @@ func (r *Reader) SettleQuiet(age time.Duration) {
 	defer t.mu.Unlock()
 	limit := min(t.sent, t.end-t.segmentAt(t.end).format.SamplesIn(age))
 	t.release(limit, levelBlock, func(s *span, n int64) bool {
-		if s.loud(t.settled, n) {
+		if t.loud(s, n) {
 			return false
 		}
 		t.led.InFlight -= n
@@ -141,6 +142,7 @@ func (r *Reader) Rewind() (pos, replayed int64) {
 	t.led.InFlight = 0
 	t.led.Replayed += replayed
 	t.sent = t.settled
+	t.changes++
 	return t.settled, replayed
 }
 
@@ -154,6 +156,7 @@ func (t *Tape) discard(pos int64, reason string) {
 		return true
 	})
 	t.sent = max(t.sent, t.settled)
+	t.changes++
 }
 
 func (t *Tape) discarded(n int64, reason string) {
@@ -184,8 +187,19 @@ func (t *Tape) release(pos int64, step time.Duration, take func(s *span, n int64
 			t.dropHead()
 		}
 	}
+	if t.file != nil {
+		t.file.Settle(t.settled)
+	}
 }
 
-func (s *span) loud(pos, n int64) bool {
-	return s.kind == spanAudio && media.Level(s.seg.format.Encoding, s.bytes(pos, n)) > QuietLevel
+// loud judges the n samples of s from the settled position.
+func (t *Tape) loud(s *span, n int64) bool {
+	switch s.kind {
+	case spanAudio:
+		return media.Level(s.seg.format.Encoding, s.bytes(t.settled, n)) > QuietLevel
+	case spanCold:
+		return t.file.Loud(s.seg.format, t.settled, n)
+	default:
+		return false
+	}
 }

@@ -3,9 +3,11 @@ package tape
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/patchbay/patchbay/core/media"
+	"github.com/patchbay/patchbay/core/tape/spool"
 )
 
 // ParkAfter is how long a reader waits for audio on a track that is written to
@@ -18,6 +20,12 @@ const ParkAfter = 5 * time.Second
 type Reader struct {
 	t     *Tape
 	timer *time.Timer
+
+	// What Next reads from the file: the pieces of the chunk, and the newest record.
+	cold    []coldPiece
+	changes int64 // the tape's, when the pieces were listed
+	rec     spool.Record
+	buf     []byte // rec's
 }
 
 // Reader returns the tape's reader.
@@ -40,8 +48,19 @@ func (r *Reader) Pending() time.Duration {
 // ended tape; with ctx's error.
 func (r *Reader) Next(ctx context.Context, buf []byte, d time.Duration) (media.Chunk, error) {
 	for idle := false; ; {
-		c, end, err := r.t.next(buf, d, idle)
+		c, end, err := r.next(buf, d, idle)
+		if len(r.cold) > 0 {
+			if whole, err := r.fetch(ctx, c); err != nil {
+				return media.Chunk{}, err
+			} else if !whole || !r.t.commit(c, r.changes) {
+				continue
+			}
+			return c, nil
+		}
 		if c.Payload != nil || err != nil {
+			if r.buf != nil { // back in memory
+				r.rec, r.buf = spool.Record{}, nil
+			}
 			return c, err
 		}
 		timedOut, err := r.wait(ctx, ParkAfter)
@@ -54,11 +73,13 @@ func (r *Reader) Next(ctx context.Context, buf []byte, d time.Duration) (media.C
 
 // next is one look at the tape: a chunk, or an error, or neither when the reader
 // must wait. idle says that nothing was written for ParkAfter. It also returns
-// where the tape ends.
-func (t *Tape) next(buf []byte, d time.Duration, idle bool) (c media.Chunk, end int64, err error) {
+// where the tape ends. Where r.cold is not empty, these pieces of the chunk must be
+// fetched, and the chunk committed.
+func (r *Reader) next(buf []byte, d time.Duration, idle bool) (c media.Chunk, end int64, err error) {
+	t := r.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c, ok := t.read(buf, d, idle)
+	c, ok := r.read(buf, d, idle)
 	switch {
 	case ok:
 	case t.ended:
@@ -158,7 +179,9 @@ func (t *Tape) spanAt(pos int64) int {
 
 // read takes d of audio into buf. It takes less when there cannot be more in one
 // piece, or when partial says not to wait; it returns false when it took nothing.
-func (t *Tape) read(buf []byte, d time.Duration, partial bool) (media.Chunk, bool) {
+func (r *Reader) read(buf []byte, d time.Duration, partial bool) (media.Chunk, bool) {
+	t := r.t
+	r.cold = r.cold[:0]
 	n := t.audible()
 	if n == 0 {
 		t.need = t.end + 1 // told when anything comes
@@ -177,20 +200,37 @@ func (t *Tape) read(buf []byte, d time.Duration, partial bool) (media.Chunk, boo
 	}
 	n = min(n, want)
 	c := media.Chunk{Pos: t.sent, Format: format, Payload: buf[:0]}
-	for end := t.sent + n; t.sent < end; i++ {
+	at, end := t.sent, t.sent+n
+	for ; at < end; i++ {
 		s := &t.spans[i]
-		k := min(end, s.end()) - t.sent
-		if s.kind == spanAudio {
-			c.Payload = append(c.Payload, s.bytes(t.sent, k)...)
-		} else {
+		k := min(end, s.end()) - at
+		switch s.kind {
+		case spanAudio:
+			c.Payload = append(c.Payload, s.bytes(at, k)...)
+		case spanCold:
+			used := len(c.Payload)
+			r.cold = append(r.cold, coldPiece{at, k, int64(used)})
+			size := int(format.Bytes(k))
+			c.Payload = slices.Grow(c.Payload, size)[:used+size]
+		default:
 			c.Payload = appendSilence(c.Payload, format, k)
 		}
-		t.sent += k
+		at += k
 	}
+	if len(r.cold) > 0 {
+		r.changes = t.changes
+		return c, true
+	}
+	t.take(n, end)
+	return c, true
+}
+
+// take makes n samples up to end the reader's.
+func (t *Tape) take(n, end int64) {
+	t.sent = end
 	t.led.Pending -= n
 	t.led.InFlight += n
 	t.led.Sent += n
-	return c, true
 }
 
 func appendSilence(dst []byte, f media.Format, n int64) []byte {

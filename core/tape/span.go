@@ -4,10 +4,11 @@ import (
 	"sync"
 
 	"github.com/patchbay/patchbay/core/media"
+	"github.com/patchbay/patchbay/core/tape/spool"
 )
 
 // blockBytes is the memory unit of a tape: about a second of telephony.
-const blockBytes = 8 << 10
+const blockBytes = spool.MaxPayload
 
 var blocks = sync.Pool{New: func() any { return new([blockBytes]byte) }}
 
@@ -15,6 +16,7 @@ type spanKind uint8
 
 const (
 	spanAudio  spanKind = iota // samples in a block
+	spanCold                   // samples in the spool's file alone
 	spanFilled                 // silence in the place of lost or announced audio
 	spanSkip                   // positions that no reader gets: withheld, or a gap too long to fill
 )
@@ -83,17 +85,14 @@ func (t *Tape) last() *span {
 
 // dropHead frees the oldest span.
 func (t *Tape) dropHead() {
-	if b := t.spans[t.head].block; b != nil {
-		blocks.Put(b)
-		t.bytes -= blockBytes
-	}
+	t.free(&t.spans[t.head])
 	t.spans[t.head] = span{}
 	t.head++
 	if t.head == len(t.spans) {
-		t.spans, t.head = t.spans[:0], 0
+		t.spans, t.head, t.cold = t.spans[:0], 0, 0
 	} else if t.head > 64 && t.head > len(t.spans)/2 {
 		t.spans = append(t.spans[:0], t.spans[t.head:]...)
-		t.head = 0
+		t.head, t.cold = 0, max(0, t.cold-t.head)
 	}
 }
 

@@ -1,7 +1,8 @@
 // Package tape keeps the audio of one track: appended by sample position, read by
 // whoever needs it, with a ledger that says of every sample where it is. It owns
 // audio in memory and its account; it knows no network and no clock but the
-// arrival times that frames bring.
+// arrival times that frames bring. With a spool, audio that waits long lies in files,
+// whose format and disk are the business of package spool.
 //
 // Positions count samples from the tape's first; they go on through gaps (filled
 // with silence), pauses (withheld) and changes of format.
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/patchbay/patchbay/core/media"
+	"github.com/patchbay/patchbay/core/tape/spool"
 )
 
 // MaxBytes is how much unsettled audio a tape keeps: four minutes of telephony.
@@ -59,6 +61,14 @@ type Tape struct {
 	ended    bool
 	led      Ledger
 
+	file       *spool.Tape         // nil without a spool
+	window     int64               // what stays in memory of audio that is in the file
+	stored     int64               // everything before is in the file, or needs no place there
+	cold       int                 // no span before this one has memory
+	collecting bool                // the spool looks at blocks
+	limbo      []*[blockBytes]byte // freed since it does
+	changes    int64               // counts what makes a chunk that is being read from the file invalid
+
 	need int64         // the reader waits for this position; 0 when it does not wait
 	wake chan struct{} // holds a token when a waiting reader should look again
 }
@@ -69,7 +79,7 @@ func New(maxBytes int64) *Tape {
 	if maxBytes == 0 {
 		maxBytes = MaxBytes
 	}
-	return &Tape{maxBytes: maxBytes, wake: make(chan struct{}, 1)}
+	return &Tape{maxBytes: maxBytes, window: Window, wake: make(chan struct{}, 1)}
 }
 
 // segment is a stretch in one format.
@@ -225,10 +235,18 @@ func (t *Tape) gap(n int64, f media.Format) {
 	}
 }
 
-// bound discards the oldest audio while the tape holds too much.
+// bound discards the oldest audio while the tape holds too much in memory. What is
+// in the file stays, though it is older.
 func (t *Tape) bound() {
+	if t.bytes > t.maxBytes && t.file != nil {
+		t.evict(t.maxBytes)
+	}
 	for t.bytes > t.maxBytes && t.head < len(t.spans) {
-		t.discard(t.spans[t.head].end(), DiscardBufferFull)
+		if i := t.warm(); i > t.head && t.file != nil {
+			t.lose(i, t.full())
+		} else {
+			t.discard(t.spans[t.head].end(), t.full())
+		}
 	}
 }
 
@@ -293,12 +311,17 @@ func (t *Tape) End() {
 	t.signal()
 }
 
-// Close ends the tape and discards what nobody settled, for reason. It frees all memory.
+// Close ends the tape and discards what nobody settled, for reason. It frees all
+// memory, and has the files deleted.
 func (t *Tape) Close(reason string) {
 	t.End()
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.discard(t.end, reason)
+	file := t.file
+	t.mu.Unlock()
+	if file != nil {
+		file.Remove()
+	}
 }
 
 // signal makes a waiting reader look again.
@@ -334,6 +357,10 @@ func (s *segment) newest() *arrival { return &s.arrivals[len(s.arrivals)-1] }
 func (t *Tape) At(pos int64) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.at(pos)
+}
+
+func (t *Tape) at(pos int64) time.Time {
 	s := t.segmentAt(pos)
 	var at time.Time
 	for i, a := range s.arrivals {

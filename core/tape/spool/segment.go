@@ -1,0 +1,143 @@
+package spool
+
+import (
+	"bytes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// Version is the format of spool files that this package writes and reads.
+const Version = 1
+
+// Errors of spool files. Each comes wrapped in what is wrong with which file.
+var (
+	ErrVersion = errors.New("spool: written by another version")
+	ErrKey     = errors.New("spool: sealed with another key")
+	ErrDamaged = errors.New("spool: damaged")
+)
+
+// MaxMeta is the most bytes that describe a tape.
+const MaxMeta = 4 << 10
+
+// A segment file begins with a header, little endian:
+//
+//	magic (8), version (2), length of the meta data (2), key id (8), salt (32),
+//	tape id (16), number of the segment (4), then the sealed meta data
+//
+// The salt is fresh for every file and gives it a key of its own; the nonces below
+// it count: 0 the meta data (with the header as additional data), then the records.
+// A file that failed to take a record is never written again. So no nonce is used
+// twice under one key.
+const (
+	magic       = "pbspool\n"
+	saltBytes   = 32
+	headerBytes = 8 + 2 + 2 + keyIDBytes + saltBytes + idBytes + 4
+	idBytes     = 16
+	tagBytes    = 16
+	nonceBytes  = 12
+)
+
+type tapeID [idBytes]byte
+
+// header is a segment file's identity and its key.
+type header struct {
+	id   tapeID
+	seq  uint32
+	aead cipher.AEAD
+}
+
+// newHeader returns the header of a new file and its bytes.
+func newHeader(k *Key, id tapeID, seq uint32, meta []byte) (*header, []byte, error) {
+	var salt [saltBytes]byte
+	if _, err := rand.Read(salt[:]); err != nil {
+		return nil, nil, err
+	}
+	aead, err := k.aead(salt[:])
+	if err != nil {
+		return nil, nil, err
+	}
+	b := append(make([]byte, 0, headerBytes+len(meta)+tagBytes), magic...)
+	b = binary.LittleEndian.AppendUint16(b, Version)
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(meta)))
+	b = append(b, k.id[:]...)
+	b = append(b, salt[:]...)
+	b = append(b, id[:]...)
+	b = binary.LittleEndian.AppendUint32(b, seq)
+	return &header{id: id, seq: seq, aead: aead}, aead.Seal(b, make([]byte, nonceBytes), meta, b), nil
+}
+
+// parseHeader reads a file's header and returns its meta data and what follows.
+func parseHeader(k *Key, b []byte) (h *header, meta, rest []byte, err error) {
+	switch {
+	case len(b) < headerBytes:
+		return nil, nil, nil, errTorn
+	case !bytes.HasPrefix(b, []byte(magic)):
+		return nil, nil, nil, fmt.Errorf("%w: not a spool file", ErrDamaged)
+	}
+	if v := binary.LittleEndian.Uint16(b[8:]); v != Version {
+		return nil, nil, nil, fmt.Errorf("%w: format %d; this is %d", ErrVersion, v, Version)
+	}
+	n := int(binary.LittleEndian.Uint16(b[10:]))
+	if [keyIDBytes]byte(b[12:]) != k.id {
+		return nil, nil, nil, ErrKey
+	}
+	if n > MaxMeta {
+		return nil, nil, nil, fmt.Errorf("%w: %d bytes of meta data", ErrDamaged, n)
+	}
+	salt := b[12+keyIDBytes:][:saltBytes]
+	h = &header{id: tapeID(b[12+keyIDBytes+saltBytes:]), seq: binary.LittleEndian.Uint32(b[headerBytes-4:])}
+	if h.aead, err = k.aead(salt); err != nil {
+		return nil, nil, nil, err
+	}
+	end := headerBytes + n + tagBytes
+	if len(b) < end {
+		return nil, nil, nil, errTorn
+	}
+	meta, err = h.aead.Open(nil, make([]byte, nonceBytes), b[headerBytes:end], b[:headerBytes])
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("%w: header does not verify", ErrDamaged)
+	}
+	return h, meta, b[end:], nil
+}
+
+// nonce returns the nonce of the record with number n, counted from 1.
+func nonce(n uint32) []byte {
+	b := make([]byte, nonceBytes)
+	binary.LittleEndian.PutUint32(b, n)
+	return b
+}
+
+// seal appends record number n. scratch is memory to write the plain text in.
+func (h *header) seal(dst, scratch []byte, n uint32, r *Record) (sealed, plain []byte) {
+	plain = appendPlain(scratch[:0], r)
+	from := len(dst)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(plain)))
+	return h.aead.Seal(dst, nonce(n), plain, dst[from:from+lengthBytes]), plain
+}
+
+// open reads record number n at the start of b, which it overwrites. It returns the
+// bytes that the record takes. It fails with errTorn when b is too short and with
+// ErrDamaged when the record does not verify.
+func (h *header) open(b []byte, n uint32) (Record, int, error) {
+	if len(b) < lengthBytes {
+		return Record{}, 0, errTorn
+	}
+	plain := int(binary.LittleEndian.Uint32(b))
+	if plain < headBytes || plain > headBytes+MaxPayload {
+		return Record{}, 0, fmt.Errorf("%w: record %d is said to have %d bytes", ErrDamaged, n, plain)
+	}
+	size := lengthBytes + plain + tagBytes
+	if len(b) < size {
+		return Record{}, 0, errTorn
+	}
+	body := b[lengthBytes:size]
+	out, err := h.aead.Open(body[:0], nonce(n), body, b[:lengthBytes])
+	if err != nil {
+		return Record{}, 0, fmt.Errorf("%w: record %d does not verify", ErrDamaged, n)
+	}
+	r, err := parsePlain(out)
+	return r, size, err
+}
