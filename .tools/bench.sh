@@ -1,8 +1,11 @@
 #!/bin/sh
-# Runs the benchmarks. Arguments go to go test; without a package among them all are run,
-# without -bench every benchmark.
+# Runs all benchmarks, then patchbay beside the plain relay. With arguments, which go to
+# go test, it runs benchmarks alone: without a package among them those of all, without
+# -bench every one.
 set -eu
 
+all=
+[ $# -gt 0 ] || all=yes
 packages=./... bench="-bench ."
 for arg; do
 	case $arg in
@@ -11,4 +14,5 @@ for arg; do
 	esac
 done
 # shellcheck disable=SC2086 # words on purpose
-exec go test -run '^$' -benchmem $bench "$@" $packages
+go test -run '^$' -benchmem $bench "$@" $packages
+[ -z "$all" ] || go run ./examples/relay/compare

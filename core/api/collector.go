@@ -33,6 +33,7 @@ var (
 	descRefused = desc("legs_refused_total", "Legs that were refused.", "reason")
 	descAudio   = desc("live_audio_seconds", "Audio of the calls that have not ended, by what became of it.", "state")
 	descLost    = desc("live_audio_lost_seconds", "Audio of the calls that have not ended that never came; silence is in its place.")
+	descQuota   = desc("assist_quota_left", "Stream starts, or sessions, that a quota allows now.", "kind", "project", "region", "model")
 	descEnded   = desc("assist_streams_ended_total", "Agent Assist streams that ended, by cause.", "cause")
 )
 
@@ -54,12 +55,17 @@ var assistMetrics = []struct {
 	{desc("assist_suggestions_total", "Suggestions."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.Suggestions.Load() }},
 	{desc("assist_suggestion_errors_total", "Answers that a feature could not give."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.SuggestionErrors.Load() }},
 	{desc("assist_failures_total", "Conversations and tracks that get no more help."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.Failures.Load() }},
+	{desc("assist_starts_waiting", "Streams that wait for their turn under a quota."), prometheus.GaugeValue, func(s *assist.Stats) int64 { return s.StartsWaiting.Load() }},
+	{desc("assist_starts_delayed_total", "Streams that had to wait for a quota."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.StartsDelayed.Load() }},
+	{desc("assist_quota_refusals_total", "Streams that Google refused for a quota."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.QuotaRefusals.Load() }},
+	{desc("assist_messages_missing_total", "Finals whose stored message never came."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.Unstored.Load() }},
+	{desc("assist_contradictions_total", "Results that cannot be right and were not believed."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.Contradictions.Load() }},
 	{desc("assist_offsets_clamped_total", "Stream offsets that could not be right and were corrected."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.Clamped.Load() }},
 }
 
 // Describe names the metrics.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descLive, descStarted, descRefused, descAudio, descLost, descEnded} {
+	for _, d := range []*prometheus.Desc{descLive, descStarted, descRefused, descAudio, descLost, descQuota, descEnded} {
 		ch <- d
 	}
 	for _, m := range assistMetrics {
@@ -82,6 +88,16 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(descLost, prometheus.GaugeValue, lost)
 	for _, m := range assistMetrics {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.read(c.stats)))
+	}
+	left := make(map[[4]string]float64) // the tightest, where credentials or endpoints differ
+	for _, q := range c.stats.Quotas() {
+		key := [4]string{string(q.Kind), q.Project, q.Region, q.Model}
+		if n, known := left[key]; !known || q.Left < n {
+			left[key] = q.Left
+		}
+	}
+	for key, n := range left {
+		ch <- prometheus.MustNewConstMetric(descQuota, prometheus.GaugeValue, n, key[:]...)
 	}
 	for cause, n := range c.stats.Ended() {
 		ch <- prometheus.MustNewConstMetric(descEnded, prometheus.CounterValue, float64(n), cause)

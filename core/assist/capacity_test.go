@@ -15,12 +15,12 @@ func TestCapacity(t *testing.T) {
 		calls     int
 		delay     time.Duration
 	}{
-		{"", "", 375, DefaultEndTimeout},
-		{Extended, "telephony", 375, DefaultEndTimeout},
-		{Extended, "chirp_3", 25, DefaultEndTimeout},
-		{Streaming, "", 600, DefaultEndTimeout + 290*time.Second},
-		{Streaming, "chirp_3", 40, DefaultEndTimeout + 285*time.Second},
-		{Bidi, "chirp_3", 25, DefaultEndTimeout},
+		{"", "", 340, DefaultEndTimeout},
+		{Extended, "telephony", 340, DefaultEndTimeout},
+		{Extended, "chirp_3", 22, DefaultEndTimeout},
+		{Streaming, "", 580, DefaultEndTimeout + 290*time.Second},
+		{Streaming, "chirp_3", 38, DefaultEndTimeout + 285*time.Second},
+		{Bidi, "chirp_3", 22, DefaultEndTimeout},
 	}
 	for _, tt := range tests {
 		if got := Capacity(tt.transport, tt.model, DefaultQuotas); got.Calls != tt.calls || got.SuggestionDelay != tt.delay || got.String() == "" {
@@ -51,8 +51,8 @@ func TestPace(t *testing.T) {
 			if ahead := sent - time.Since(begin); ahead > maxAhead {
 				t.Fatalf("after %v the audio is %v ahead; want at most %v", time.Since(begin), ahead, maxAhead)
 			}
-			if elapsed := time.Since(begin); sent < maxAhead && elapsed != sent/4 {
-				t.Fatalf("%v of audio took %v; want a quarter", sent, elapsed)
+			if elapsed := time.Since(begin); sent < maxAhead && elapsed != (sent-chunk)/4 {
+				t.Fatalf("%v of audio took %v; want a quarter, from the first chunk on", sent, elapsed)
 			}
 		}
 		time.Sleep(time.Hour) // audio in real time waits for nothing

@@ -24,6 +24,8 @@ type clients struct {
 	google Google
 	opts   Options
 
+	circuit *circuit
+
 	opening       sync.Mutex // held while open looks for credentials
 	dial          []option.ClientOption
 	conversations *dialogflow.ConversationsClient
@@ -182,6 +184,16 @@ func (c *clients) profile(ctx context.Context, name string) (*dialogflowpb.Conve
 	defer c.mu.Unlock()
 	c.profiles[name] = cachedProfile{profile: profile, until: time.Now().Add(profileTTL)}
 	return profile, nil
+}
+
+// model returns the speech model of a profile, if it is remembered. c may be nil.
+func (c *clients) model(profile string) string {
+	if c == nil {
+		return ""
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.profiles[profile].profile.GetSttConfig().GetModel()
 }
 
 func (c *clients) close() error {

@@ -43,6 +43,10 @@ type Conversation struct {
 	Call      string // patchbay's id of the call, for logs
 	// WordTimes asks for the times of words in finals.
 	WordTimes bool
+	// StoreMissing writes the finals that Agent Assist has no message of with
+	// BatchCreateMessages, before the conversation is completed. Nobody but Google
+	// knows whether its features use them.
+	StoreMissing bool
 }
 
 // Conversation ids, as documented at CreateConversationRequest.conversation_id.

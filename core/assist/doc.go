@@ -8,6 +8,12 @@
 // up to the cut; after any other end the next stream starts at the last settled
 // position, so nothing is lost and nothing that had become final is heard twice.
 //
+// What may go wrong has three joints. The table reactions says what each of Google's
+// codes means. The governor hands out stream starts within the project's quotas, to
+// running calls and customers first; rotations wait for it until their hard mark. A
+// circuit for each Google lets one ask for all while nothing answers or the
+// credentials are refused. Whoever waits keeps taping, and catches up.
+//
 // The package reads audio through the Audio interface and tells it what became of
 // each sample. It leaves to others which call belongs to which conversation
 // (core/call), how audio is kept (core/tape) and who sees the words (core/redact).

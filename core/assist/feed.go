@@ -26,13 +26,13 @@ func (st *stream) feed(ctx context.Context, c media.Chunk, stalled *time.Timer) 
 	defer starved.Stop()
 	pace := newPace(o)
 	for settled := time.Duration(0); ; {
+		sent := st.sending(c) // before its result can come
 		stalled.Reset(sendTimeout)
 		err := st.wire.send(t.encode(c))
 		stalled.Stop()
 		if err != nil {
 			return causeServer // the receiver learns why
 		}
-		sent := st.sent(c)
 		starved.Reset(o.wall(starveAfter))
 		if sent-settled >= time.Second && !t.results.open.Load() {
 			t.audio.SettleQuiet(quietAge)
@@ -41,7 +41,7 @@ func (st *stream) feed(ctx context.Context, c media.Chunk, stalled *time.Timer) 
 		switch {
 		case sent+chunk > st.marks.Hard:
 			return causeForced
-		case st.age() >= st.marks.pauseMark() && st.pausing():
+		case st.age() >= st.marks.pauseMark() && st.pausing() && st.mayRotate():
 			return causePlanned
 		case pace.wait(ctx, c.Format.Duration(c.End()-c.Pos), sent) != nil:
 			return stopCause(ctx)
@@ -86,8 +86,8 @@ func (t *track) encode(c media.Chunk) []byte {
 	return t.coded
 }
 
-// sent notes a chunk that was sent and returns how much the stream has got.
-func (st *stream) sent(c media.Chunk) time.Duration {
+// sending notes a chunk that is being sent and returns how much the stream has got.
+func (st *stream) sending(c media.Chunk) time.Duration {
 	st.t.s.pool.stats.SamplesSent.Add(c.End() - c.Pos)
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -99,6 +99,28 @@ func (st *stream) pausing() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.pos.pausing(cutPause)
+}
+
+// mayRotate reports whether the stream may make way for the next: the soft mark is
+// past and the governor has a start. When starts are short it moves towards the hard
+// mark.
+func (st *stream) mayRotate() bool {
+	age := st.age()
+	if age < st.marks.Soft {
+		return false
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.promised {
+		return true
+	}
+	far := float64(age-st.marks.Soft) / float64(max(1, st.marks.Hard-st.marks.Soft))
+	st.promised = st.t.s.pool.governor.promise(st.t.need, far)
+	if !st.promised && !st.waits {
+		st.waits = true
+		st.t.s.pool.stats.RotationsMoved.Add(1)
+	}
+	return st.promised
 }
 
 // age is the stream's life so far, in audio or on the scaled clock.

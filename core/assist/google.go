@@ -21,6 +21,8 @@ type Google struct {
 	Credentials string
 	// QuotaProject is charged for the requests; empty means the credentials' own.
 	QuotaProject string
+	// Quotas are the project's numbers; zero fields mean Options.Quotas.
+	Quotas Quotas
 }
 
 // GlobalLocation is where a Google without Location lives.

@@ -41,7 +41,7 @@ const (
 	StateWaiting   TrackState = "waiting"   // for audio, for the conversation, or between two streams
 	StateStreaming TrackState = "streaming" // a stream is open
 	StateRetrying  TrackState = "retrying"  // a stream broke; the next follows after a pause
-	StateRefused   TrackState = "refused"   // for good: the audio is discarded
+	StateRefused   TrackState = "refused"   // an operator must act; the audio waits, and it is tried again each minute
 	StateEnded     TrackState = "ended"
 )
 
@@ -50,6 +50,7 @@ type trackInfo struct {
 	state   TrackState
 	streams int
 	err     string
+	refused bool // and this was published
 }
 
 // Info returns the session as it stands.

@@ -1,7 +1,9 @@
 package assist
 
 import (
+	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -53,4 +55,26 @@ func (o Options) marks(t Transport, model string) Marks {
 		return m
 	}
 	return DefaultMarks(t, model)
+}
+
+// dice are random numbers for all sessions of a pool.
+type dice struct {
+	mu  sync.Mutex
+	rng *rand.Rand
+}
+
+func newDice(seed uint64) *dice { return &dice{rng: rand.New(rand.NewPCG(seed, 0))} }
+
+// throw returns a number from 0 up to 1.
+func (d *dice) throw() float64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rng.Float64()
+}
+
+// jitter moves the marks forward by a random part of share: streams that began
+// together shall not end together.
+func (m Marks) jitter(share float64, d *dice) Marks {
+	part := share * d.throw()
+	return Marks{Soft: m.Soft - time.Duration(part*float64(m.Soft)), Hard: m.Hard - time.Duration(part*float64(m.Hard-m.Soft))}
 }

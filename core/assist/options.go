@@ -2,6 +2,7 @@ package assist
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"time"
 )
@@ -22,8 +23,21 @@ type Options struct {
 	// WrapUp bounds how long a session takes to end after Finish, beside the time
 	// that the audio still waiting needs.
 	WrapUp time.Duration
+	// Patience bounds how long WrapUp stands still while a session cannot go on for no
+	// fault of its own: Agent Assist is down, or the quota is used up.
+	Patience time.Duration
+	// Jitter is the share of the soft mark by which streams rotate earlier at random,
+	// so that those that began together part; negative means none. Seed makes it
+	// the same each time; 0 means that it is not.
+	Jitter float64
+	Seed   uint64
 	// ReplayLimit bounds the audio that is sent again after an unclean end.
 	ReplayLimit time.Duration
+	// Quotas are the numbers for every Google that names none of its own; zero fields
+	// mean DefaultQuotas.
+	Quotas Quotas
+	// Budget counts the quotas; nil means in this process alone.
+	Budget Budget
 	// Marks replaces the rotation marks of DefaultMarks.
 	Marks map[Transport]Marks
 	// Dial opens connections in the network's place, for tests.
@@ -40,6 +54,8 @@ const (
 	DefaultMaxConnections       = 64
 	DefaultEndTimeout           = 10 * time.Second
 	DefaultWrapUp               = 30 * time.Second
+	DefaultPatience             = 5 * time.Minute
+	DefaultJitter               = 0.1
 	DefaultReplayLimit          = time.Minute
 )
 
@@ -61,6 +77,19 @@ func (o Options) withDefaults() Options {
 	}
 	if o.WrapUp <= 0 {
 		o.WrapUp = DefaultWrapUp
+	}
+	if o.Patience <= 0 {
+		o.Patience = DefaultPatience
+	}
+	if o.Jitter == 0 {
+		o.Jitter = DefaultJitter
+	}
+	o.Jitter = min(max(o.Jitter, 0), 0.5)
+	if o.Seed == 0 {
+		o.Seed = rand.Uint64()
+	}
+	if o.Budget == nil {
+		o.Budget = newLocalBudget(o.TimeScale)
 	}
 	if o.ReplayLimit <= 0 {
 		o.ReplayLimit = DefaultReplayLimit

@@ -28,10 +28,10 @@ func newPace(o Options) pace {
 // length of the chunk before, sent that of all audio so far.
 func (p *pace) wait(ctx context.Context, last, sent time.Duration) error {
 	now := time.Now()
+	p.next = p.next.Add(p.wall(last, p.factor))
 	if p.next.Before(now) {
 		p.next = now
 	}
-	p.next = p.next.Add(p.wall(last, p.factor))
 	if earliest := p.opened.Add(p.wall(sent-maxAhead, 1)); p.next.Before(earliest) {
 		p.next = earliest
 	}

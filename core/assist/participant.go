@@ -20,6 +20,7 @@ type participant struct {
 	role   string // event.TrackRef.Role
 	userID string
 	turn   chan struct{} // holds the one token while nobody speaks
+	look   bool          // Google may know more than we do; guarded by turn
 	name   string        // full name once it exists; guarded by turn, written under the session's mu too
 }
 
@@ -59,7 +60,7 @@ func (s *Session) ensure(ctx context.Context, p *participant) error {
 	if p.name != "" {
 		return nil
 	}
-	look := !s.fresh
+	look := !s.fresh || p.look
 	return s.retry(ctx, stepParticipant, func(ctx context.Context) error {
 		l, done, err := s.clients.lane(ctx)
 		if err != nil {

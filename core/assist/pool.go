@@ -12,8 +12,10 @@ import (
 // Pool holds the connections to Google that sessions share. It is safe for
 // concurrent use.
 type Pool struct {
-	opts  Options
-	stats Stats
+	opts     Options
+	stats    Stats
+	governor *governor
+	dice     *dice
 
 	mu      sync.Mutex
 	clients map[Google]*clients
@@ -25,7 +27,25 @@ var errPoolClosed = errors.New("assist: the pool is closed")
 
 // NewPool returns a pool. It connects to nothing yet.
 func NewPool(o Options) *Pool {
-	return &Pool{opts: o.withDefaults(), clients: make(map[Google]*clients)}
+	o = o.withDefaults()
+	p := &Pool{opts: o, dice: newDice(o.Seed), clients: make(map[Google]*clients)}
+	p.governor = newGovernor(o.Budget, o.TimeScale, &p.stats)
+	p.stats.pool = p
+	return p
+}
+
+// CanServe asks whether the quotas carry one more call of two speakers, or fails with
+// ErrFull: for the door, before a call is admitted. It decides from what this process
+// knows, at once. That Agent Assist is down is no reason: audio waits on the tape.
+func (p *Pool) CanServe(c Conversation) error {
+	model := c.Model
+	if model == "" {
+		p.mu.Lock()
+		known := p.clients[c.Google]
+		p.mu.Unlock()
+		model = known.model(c.profileName())
+	}
+	return p.governor.canServe(p.opts.quotas(c, model))
 }
 
 // Stats returns the pool's counters.
@@ -36,6 +56,7 @@ func (p *Pool) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+	p.governor.close()
 	var errs []error
 	for _, c := range p.clients {
 		errs = append(errs, c.close())
@@ -62,7 +83,7 @@ func (p *Pool) client(ctx context.Context, g Google) (*clients, error) {
 	}
 	c := p.clients[g]
 	if c == nil {
-		c = &clients{google: g, opts: p.opts, profiles: make(map[string]cachedProfile)}
+		c = &clients{google: g, opts: p.opts, circuit: newCircuit(p.opts), profiles: make(map[string]cachedProfile)}
 		p.clients[g] = c
 	}
 	p.mu.Unlock()

@@ -79,9 +79,18 @@ func (p *positions) believe(offset time.Duration) int64 {
 	return n
 }
 
-// finalAt is at for a final: what it covers is done.
+// overshoot is how far beyond what was sent an offset may lie and still be rounding.
+const overshoot = 200 * time.Millisecond
+
+// finalAt is at for a final: what it covers is done. A final that claims to cover
+// much more than was sent covers nothing: its audio is settled by the end of the
+// stream, or sent again.
 func (p *positions) finalAt(offset time.Duration) int64 {
-	p.final = p.believe(offset)
+	if offset > p.duration()+overshoot {
+		p.clamped++
+	} else {
+		p.final = p.believe(offset)
+	}
 	pos := p.tape(p.final)
 	for len(p.onsets) > 0 && p.onsets[0] < pos {
 		p.onsets = p.onsets[1:]

@@ -61,8 +61,11 @@ func TestFinalsNeverGoBack(t *testing.T) {
 	if got := p.finalAt(300 * time.Millisecond); got != 4800 || p.clamped != 1 {
 		t.Errorf("finalAt(300ms) = %d, clamped %d; want 4800, 1", got, p.clamped)
 	}
-	if got := p.finalAt(2 * time.Second); got != 8000 || p.clamped != 2 {
-		t.Errorf("finalAt(2s) = %d, clamped %d; want all that was sent, 2", got, p.clamped)
+	if got := p.finalAt(2 * time.Second); got != 4800 || p.clamped != 2 {
+		t.Errorf("finalAt(2s) = %d, clamped %d; want no more than before, 2", got, p.clamped)
+	}
+	if got := p.finalAt(1100 * time.Millisecond); got != 8000 || p.clamped != 3 {
+		t.Errorf("finalAt(1.1s) = %d, clamped %d; want all that was sent, 3", got, p.clamped)
 	}
 }
 

@@ -19,11 +19,12 @@ import (
 type reaction uint8
 
 const (
-	refuse reaction = iota // an operator must act: no retry
-	doubt                  // probably the same; a stream tries a few times
+	refuse reaction = iota // an operator must act: keep the audio, look again each minute
+	look                   // the conversation or participant may be over: look before the next try
+	doubt                  // probably for good: try a few times, then refuse
 	rotate                 // the stream reached a limit: open the next at once
 	retry                  // try again with growing pauses
-	wait                   // a quota is used up: try again with long pauses
+	wait                   // a quota is used up: the governor says when to go on
 )
 
 // reactions is the table of protocol facts: what each code means on a stream. OUT_OF_RANGE
@@ -39,8 +40,12 @@ var reactions = map[codes.Code]reaction{
 	codes.Unknown:            retry,
 	codes.DataLoss:           retry,
 	codes.ResourceExhausted:  wait,
-	codes.FailedPrecondition: doubt, // the participant's last stream may linger
+	codes.FailedPrecondition: look, // completed, or the participant's last stream lingers
+	codes.NotFound:           look,
 	codes.Unauthenticated:    doubt, // the token may have expired on the way
+	codes.InvalidArgument:    refuse,
+	codes.PermissionDenied:   refuse,
+	codes.Unimplemented:      refuse,
 }
 
 func react(err error) reaction {
@@ -50,10 +55,26 @@ func react(err error) reaction {
 	return reactions[codeOf(err)]
 }
 
-// permanent reports whether trying a unary call again is no use.
+// permanent reports whether trying a unary call again soon is no use.
 func permanent(err error) bool {
-	r := react(err)
-	return r == refuse || r == doubt
+	switch react(err) {
+	case refuse, look, doubt:
+		return true
+	}
+	return false
+}
+
+// mendable reports whether an error concerns the credentials: it is the same for
+// all sessions of a Google until somebody mends them.
+func mendable(err error) bool {
+	c := codeOf(err)
+	return c == codes.PermissionDenied || c == codes.Unauthenticated
+}
+
+// breaks reports whether err says that Google does not serve us at all: it is down,
+// or the credentials are refused.
+func breaks(err error) bool {
+	return err != nil && (react(err) == retry || mendable(err))
 }
 
 // codeOf returns the gRPC code of err, also of errors of contexts.
@@ -102,6 +123,9 @@ const (
 	codeUnreachable    = "agent_assist_unreachable"
 	codeUnsupported    = "unsupported"
 	codeFailed         = "agent_assist_failed"
+	codeGone           = "conversation_gone"
+	codeNotStored      = "messages_not_stored"
+	codeServedAgain    = "served_again"
 	codeNotServed      = "not_served_in_time"
 	codeRoleNotAllowed = "role_not_streamed"
 )

@@ -22,12 +22,20 @@ type results struct {
 	interim   time.Duration
 	finals    []heard // finals whose stored message has not come yet
 	last      time.Time
+	newest    finalKey // the last final of the stream
 }
 
-// heard is a final: its words and when their last audio arrived.
-type heard struct {
+// finalKey tells a final from others of its stream.
+type finalKey struct {
+	end  time.Duration
 	text string
-	at   time.Time
+}
+
+// heard is a final: its words, and when their first and last audio arrived.
+type heard struct {
+	text     string
+	from, at time.Time
+	language string
 }
 
 // maxUnstored bounds results.finals.
@@ -54,19 +62,35 @@ func (r *results) recognition(st *stream, rec *dialogflowpb.StreamingRecognition
 		r.speech(st, event.SpeechBegan, rec)
 	case dialogflowpb.StreamingRecognitionResult_SPEECH_ACTIVITY_END:
 		r.speech(st, event.SpeechEnded, rec)
+	case dialogflowpb.StreamingRecognitionResult_END_OF_SINGLE_UTTERANCE, dialogflowpb.StreamingRecognitionResult_DTMF_DIGITS,
+		dialogflowpb.StreamingRecognitionResult_PARTIAL_DTMF_DIGITS:
+	default:
+		r.contradiction("a recognition result of an unknown kind", "kind", rec.GetMessageType())
 	}
+}
+
+// contradiction counts a result that cannot be right, or that nobody knows.
+func (r *results) contradiction(what string, args ...any) {
+	r.t.s.pool.stats.Contradictions.Add(1)
+	r.t.log.Debug("assist: "+what, args...)
 }
 
 func (r *results) transcript(st *stream, rec *dialogflowpb.StreamingRecognitionResult, model string) {
 	t, audio, stats := r.t, r.t.audio, &r.t.s.pool.stats
 	text := strings.TrimSpace(rec.GetTranscript())
-	start, end := r.place(st, rec)
 	final, wasOpen := rec.GetIsFinal(), r.open.Load()
+	if final && r.again(rec) {
+		return
+	}
+	start, end := r.place(st, rec)
+	if final && !wasOpen {
+		r.contradiction("a final without an interim")
+	}
 	if final {
 		audio.Recognised(end) // before anybody sees it
 		r.open.Store(false)
 		r.interim = 0
-		if st.age() >= st.marks.Soft {
+		if st.mayRotate() {
 			st.stop(causePlanned)
 		}
 	}
@@ -93,14 +117,25 @@ func (r *results) transcript(st *stream, rec *dialogflowpb.StreamingRecognitionR
 		stats.Finals.Add(1)
 		r.utterance++
 		r.last = e.Transcript.End
-		if len(r.finals) < maxUnstored {
-			r.finals = append(r.finals, heard{text, r.last})
+		if text != "" && len(r.finals) < maxUnstored {
+			r.finals = append(r.finals, heard{text, e.Transcript.Start, r.last, e.Transcript.Language})
 		}
 	} else {
 		stats.Interims.Add(1)
 		r.open.Store(true)
 	}
 	t.s.publish(e)
+}
+
+// again reports whether a final is the one before once more.
+func (r *results) again(rec *dialogflowpb.StreamingRecognitionResult) bool {
+	key := finalKey{rec.GetSpeechEndOffset().AsDuration(), rec.GetTranscript()}
+	if rec.GetSpeechEndOffset() != nil && key == r.newest {
+		r.contradiction("a final came twice", "offset", key.end)
+		return true
+	}
+	r.newest = key
+	return false
 }
 
 // place finds the positions of a result's audio: where its utterance began and
@@ -187,6 +222,7 @@ func (r *results) heardAt(content string) time.Time {
 		}
 	}
 	at := r.finals[i].at
+	r.unstored(r.finals[:i])
 	r.finals = r.finals[i+1:]
 	return at
 }

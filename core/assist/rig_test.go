@@ -55,6 +55,9 @@ func newRig(t *testing.T, c rigConfig) *rig {
 	server := em.GRPC(c.server...)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
+	if c.options.Jitter == 0 {
+		c.options.Jitter = -1
+	}
 	c.options.Dial = func(ctx context.Context, _ string) (net.Conn, error) { return ln.DialContext(ctx) }
 	r := &rig{t: t, em: em, pool: NewPool(c.options), log: event.NewLog("call-1")}
 	t.Cleanup(func() {

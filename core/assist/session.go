@@ -23,6 +23,10 @@ type Session struct {
 	added    []Track // not yet started
 	finished bool
 	news     chan struct{} // holds a token when added or finished changed
+	calling  chan struct{} // closed by Finish
+	hindered int           // tracks and steps that wait for no fault of the session's
+	freed    time.Time     // when one of them last went on
+	over     *event.Problem
 
 	clients      *clients // set before the first track starts
 	name         string   // full name of the conversation, once it exists
@@ -34,10 +38,12 @@ type Session struct {
 	problem      *event.Problem // why the conversation failed
 
 	answers answers
+	missing []missing // finals without a stored message
 }
 
 func newSession(p *Pool, c Conversation, publish func(event.Event), log *slog.Logger) *Session {
 	return &Session{
+		calling:      make(chan struct{}),
 		pool:         p,
 		conv:         c,
 		log:          log,
@@ -62,6 +68,8 @@ func (s *Session) Run(ctx context.Context) error {
 	serve, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var wrapUp *time.Timer // from Finish on
+	expected := s.pool.governor.claim(s.pool.opts.quotas(s.conv, s.conv.Model), StreamsPerCall, time.Now().Add(time.Minute))
+	defer s.pool.governor.drop(expected)
 
 	setUp := make(chan error, 1)
 	go func() { setUp <- s.setUp(serve) }()
@@ -82,11 +90,12 @@ func (s *Session) Run(ctx context.Context) error {
 		}
 		finished := s.isFinished() // before take, so that no track is missed
 		if finished && wrapUp == nil {
-			wrapUp = time.AfterFunc(s.wrapUpTime(), func() { stop(errWrapUp) })
+			wrapUp = s.limit(func() { stop(errWrapUp) })
 			defer wrapUp.Stop()
 		}
 		if ready {
 			for _, t := range s.take() {
+				s.pool.governor.less(expected)
 				tracks.Go(func() { t.run(serve, err == nil) })
 			}
 			running = !finished && serve.Err() == nil
@@ -115,7 +124,10 @@ func (s *Session) Add(t Track) {
 func (s *Session) Finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.finished = true
+	if !s.finished {
+		s.finished = true
+		close(s.calling)
+	}
 	s.tell()
 }
 
@@ -150,6 +162,84 @@ func (s *Session) take() []*track {
 	return s.tracks[first:len(s.tracks):len(s.tracks)]
 }
 
+// limit calls stop when the session has taken too long since Finish. The time that
+// it was hindered does not count, within Options.Patience.
+func (s *Session) limit(stop func()) *time.Timer {
+	begin := time.Now()
+	armed, left := begin, s.wrapUpTime()
+	o := s.pool.opts
+	var timer *time.Timer
+	ready := make(chan struct{})
+	defer close(ready)
+	timer = time.AfterFunc(left, func() {
+		<-ready
+		patience := o.wall(o.Patience) - time.Since(begin)
+		if patience <= 0 || !s.wasHindered(armed) {
+			stop()
+			return
+		}
+		armed = time.Now()
+		timer.Reset(min(s.wrapUpTime(), patience))
+	})
+	return timer
+}
+
+// hinder says that a part of the session waits for no fault of its own; the function
+// it returns that it goes on.
+func (s *Session) hinder() (goesOn func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hindered++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.hindered--
+		s.freed = time.Now()
+	}
+}
+
+// wasHindered reports whether the session was hindered since a time, and is not
+// simply refused.
+func (s *Session) wasHindered(since time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return (s.hindered > 0 || s.freed.After(since)) && s.clients != nil && !s.clients.circuit.refused()
+}
+
+// mend waits until it is time to look whether somebody mended what was refused. It
+// returns true when this is the last time, as the call has ended.
+func (s *Session) mend(ctx context.Context) (last bool) {
+	t := time.NewTimer(jittered(s.pool.opts.wall(mendPause)))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.calling:
+		return true
+	case <-ctx.Done():
+	}
+	return s.isFinished()
+}
+
+// isOver returns why the conversation takes no more audio, or nil.
+func (s *Session) isOver() *event.Problem {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over
+}
+
+// setOver ends the conversation's help; it publishes why, once.
+func (s *Session) setOver(p event.Problem) {
+	s.mu.Lock()
+	first := s.over == nil
+	if first {
+		s.over = &p
+	}
+	s.mu.Unlock()
+	if first {
+		s.fail(nil, p)
+	}
+}
+
 // wrapUpTime is how long the session may take from Finish on. The audio that waits
 // is sent in real time at worst.
 func (s *Session) wrapUpTime() time.Duration {
@@ -179,7 +269,9 @@ func (s *Session) fail(ref *event.TrackRef, p event.Problem) {
 	s.publish(event.Event{Kind: event.Failure, Track: ref, Problem: &p})
 }
 
-func (s *Session) warn(p event.Problem) {
+func (s *Session) warn(p event.Problem) { s.warnTrack(nil, p) }
+
+func (s *Session) warnTrack(ref *event.TrackRef, p event.Problem) {
 	s.log.Warn("assist: "+p.Text, "code", p.Code)
-	s.publish(event.Event{Kind: event.Warning, Problem: &p})
+	s.publish(event.Event{Kind: event.Warning, Track: ref, Problem: &p})
 }

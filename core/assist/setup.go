@@ -10,6 +10,7 @@ import (
 	"cloud.google.com/go/dialogflow/apiv2beta1/dialogflowpb"
 	"github.com/cenkalti/backoff/v5"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/patchbay/patchbay/core/event"
 )
@@ -39,17 +40,52 @@ type failure struct {
 func (f *failure) Error() string { return "assist: " + f.problem.Text }
 func (f *failure) Unwrap() error { return f.err }
 
-// setUp makes the conversation ready. It retries what may pass until ctx ends; a
-// failure for good is published.
+// mended reports whether an operator may mend what failed while the call runs: what
+// Google refused, or what there is to authenticate with.
+func (f *failure) mended() bool {
+	if f.err == nil || f.problem.Code == codeNotServed || errors.Is(f.err, errPoolClosed) {
+		return false
+	}
+	_, google := status.FromError(f.err)
+	return google || errors.Is(f.err, errCredentials)
+}
+
+// setUp makes the conversation ready. It retries what may pass until ctx ends. What
+// an operator must mend is published and looked at again each minute, and once more
+// after Finish: the audio waits on its tapes.
 func (s *Session) setUp(ctx context.Context) error {
-	err := s.prepare(ctx)
-	if f, ok := errors.AsType[*failure](err); ok {
+	for last := false; ; {
+		err := s.prepare(ctx)
+		f, ok := errors.AsType[*failure](err)
+		if !ok {
+			s.served(err)
+			return err
+		}
 		s.mu.Lock()
+		known := s.problem != nil && s.problem.Code == f.problem.Code
 		s.problem = &f.problem
 		s.mu.Unlock()
-		s.fail(nil, f.problem)
+		if !known {
+			s.fail(nil, f.problem)
+		}
+		if last || !f.mended() || ctx.Err() != nil {
+			return err
+		}
+		last = s.mend(ctx)
 	}
-	return err
+}
+
+// served forgets the problem that the set-up had.
+func (s *Session) served(err error) {
+	s.mu.Lock()
+	had := s.problem
+	if err == nil {
+		s.problem = nil
+	}
+	s.mu.Unlock()
+	if err == nil && had != nil {
+		s.warn(event.Problem{Code: codeServedAgain, Text: "Agent Assist serves this call from now on; what was said so far is sent now"})
+	}
 }
 
 func (s *Session) prepare(ctx context.Context) error {
@@ -60,6 +96,9 @@ func (s *Session) prepare(ctx context.Context) error {
 	if err != nil {
 		return &failure{s.conv.explain(stepConnect, err), err}
 	}
+	s.mu.Lock()
+	s.clients = clients
+	s.mu.Unlock()
 	var profile *dialogflowpb.ConversationProfile
 	err = s.retry(ctx, stepProfile, func(ctx context.Context) (err error) {
 		profile, err = clients.profile(ctx, s.conv.profileName())
@@ -69,7 +108,6 @@ func (s *Session) prepare(ctx context.Context) error {
 		return err
 	}
 	s.mu.Lock()
-	s.clients = clients
 	s.model = profile.GetSttConfig().GetModel()
 	s.features = profileFeatures(profile)
 	s.mu.Unlock()
@@ -141,33 +179,56 @@ func (s *Session) usable(c *dialogflowpb.Conversation) bool {
 func (s *Session) retry(ctx context.Context, step string, f func(context.Context) error) error {
 	var last error
 	warned := false
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
-		defer cancel()
-		err := f(attempt)
-		if err != nil {
-			last = err
-			if permanent(err) {
-				err = backoff.Permanent(err)
-			}
+	hindered := func(err error) {
+		if last = err; !warned {
+			warned = true
+			p := s.conv.explain(step, err)
+			p.Text += "; trying again"
+			s.warn(p)
 		}
-		return struct{}{}, err
-	}, backoff.WithBackOff(newBackoff(s.pool.opts, retry)), backoff.WithMaxElapsedTime(0),
-		backoff.WithNotify(func(err error, pause time.Duration) {
-			if !warned {
-				warned = true
-				p := s.conv.explain(step, err)
-				p.Text += fmt.Sprintf("; trying again (next in %s)", pause.Round(time.Millisecond))
-				s.warn(p)
-			}
-		}))
-	if err == nil {
-		return nil
 	}
+	pauses, quota, circuit := newBackoff(s.pool.opts, retry), newBackoff(s.pool.opts, wait), s.clients.circuit
+	defer s.hinder()()
+	for {
+		if _, err := circuit.pass(ctx, s.calling, false, s.probe, hindered); err != nil {
+			return s.notServed(step, last, err)
+		}
+		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+		err := f(attempt)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return s.notServed(step, last, err)
+		}
+		circuit.failed(err, false)
+		if permanent(err) {
+			return &failure{s.conv.explain(step, err), err}
+		}
+		hindered(err)
+		pause := pauses
+		if react(err) == wait {
+			pause = quota
+		}
+		if err := sleep(ctx, pause.NextBackOff()); err != nil {
+			return s.notServed(step, last, err)
+		}
+	}
+}
+
+// notServed is the failure of a step that the call did not wait for.
+func (s *Session) notServed(step string, last, err error) error {
 	if last == nil || codeOf(last) == codes.Canceled {
 		return &failure{event.Problem{Code: codeNotServed, Text: "Agent Assist: the call ended during " + step}, err}
 	}
 	return &failure{s.conv.explain(step, last), last}
+}
+
+// probe asks Google something small, to see whether it answers.
+func (s *Session) probe(ctx context.Context) error {
+	_, err := s.clients.profileClient.GetConversationProfile(ctx, &dialogflowpb.GetConversationProfileRequest{Name: s.conv.profileName()}, once)
+	return err
 }
 
 // Pauses between attempts. A quota is counted by the minute, so its pauses are
@@ -196,12 +257,16 @@ const (
 
 // complete ends the conversation at Google's. It goes on when ctx is cancelled.
 func (s *Session) complete(ctx context.Context) error {
+	if s.isOver() != nil { // done, by somebody else
+		return nil
+	}
 	limit := completeTimeout
 	if ctx.Err() != nil {
 		limit = abandonTimeout
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
+	s.storeMissing(ctx)
 	var last error
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		_, err := s.clients.conversations.CompleteConversation(ctx, &dialogflowpb.CompleteConversationRequest{Name: s.name}, once)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -33,6 +34,8 @@ func (c cause) Error() string { return "assist: stream: " + string(c) }
 // ending says how a stream ended.
 type ending struct {
 	none       bool  // there was no stream: no audio after all
+	over       bool  // and none follows: the conversation takes no more
+	refused    bool  // and none follows: the credentials are refused
 	halfClosed bool  // by us, before it ended
 	err        error // nil for a clean end
 	to         int64 // tape position after the last sample that was sent
@@ -47,9 +50,12 @@ type stream struct {
 	marks  Marks
 	opened time.Time
 	stop   context.CancelCauseFunc // ends the feeding
+	heard  atomic.Bool             // something came back
 
-	mu  sync.Mutex
-	pos positions
+	mu       sync.Mutex
+	pos      positions
+	promised bool // the governor lets the next stream follow
+	waits    bool // it did not, at least once
 }
 
 // stream serves one stream: open, feed, half-close, wait for the end. The caller
@@ -62,6 +68,31 @@ func (t *track) stream(ctx context.Context) (end ending) {
 	case err != nil:
 		return ending{err: err}
 	}
+	trial, err := t.admit(ctx)
+	if err != nil {
+		t.held = &first
+		return ending{none: true, over: errors.Is(err, errOver), refused: errors.Is(err, errCallEnded)}
+	}
+	end = t.serve(ctx, first, trial)
+	t.s.pool.governor.end(t.need)
+	return end
+}
+
+// serve opens a stream that the governor has admitted, and serves it.
+func (t *track) serve(ctx context.Context, first media.Chunk, trial bool) (end ending) {
+	circuit, heard := t.s.clients.circuit, false
+	defer func() {
+		switch {
+		case heard || end.err == nil:
+			circuit.succeeded()
+		case ctx.Err() != nil:
+			if trial {
+				circuit.withdraw()
+			}
+		default:
+			circuit.failed(end.err, trial)
+		}
+	}()
 	t.format = first.Format
 	l, done, err := t.s.clients.lane(ctx)
 	if err != nil {
@@ -77,7 +108,13 @@ func (t *track) stream(ctx context.Context) (end ending) {
 	feedCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	st := &stream{t: t, wire: w, stop: stop, opened: time.Now(), pos: positions{format: first.Format},
-		marks: t.s.pool.opts.marks(t.s.conv.transport(), t.model())}
+		marks: t.s.pool.opts.marks(t.s.conv.transport(), t.model()).jitter(t.s.pool.opts.Jitter, t.s.pool.dice)}
+	t.s.pool.governor.update(t.claim, 0, st.opened.Add(t.s.pool.opts.wall(st.marks.Hard)))
+	defer t.s.pool.governor.update(t.claim, 0, time.Time{})
+	if trial {
+		alive := time.AfterFunc(t.s.pool.opts.wall(trialAge), circuit.succeeded)
+		defer alive.Stop()
+	}
 	number := t.openedStream(first.Pos)
 	stalled := time.AfterFunc(sendTimeout, hangUp)
 	stalled.Stop()
@@ -91,6 +128,7 @@ func (t *track) stream(ctx context.Context) (end ending) {
 	}()
 	why := st.feed(feedCtx, first, stalled)
 	end = st.finish(ctx, why, received, hangUp)
+	heard, t.promised = st.heard.Load(), st.promised // the receiver has ended
 	t.closedStream(number, st, why, end)
 	return end
 }
@@ -134,6 +172,9 @@ func (st *stream) receive() error {
 		if err != nil {
 			return err
 		}
+		if st.heard.CompareAndSwap(false, true) {
+			st.t.answered()
+		}
 		st.t.results.handle(st, resp)
 	}
 }
@@ -172,6 +213,7 @@ func (st *stream) finish(ctx context.Context, why cause, received <-chan error, 
 // openedStream publishes the begin of a stream and returns its number.
 func (t *track) openedStream(from int64) int {
 	t.results.open.Store(false)
+	t.results.newest = finalKey{}
 	t.s.pool.stats.StreamsOpened.Add(1)
 	t.s.pool.stats.StreamsOpen.Add(1)
 	t.s.mu.Lock()
@@ -194,6 +236,7 @@ func (t *track) closedStream(number int, st *stream, why cause, end ending) {
 	case !end.halfClosed:
 		word = string(causeServer)
 	}
+	t.results.ended()
 	t.s.pool.stats.StreamsOpen.Add(-1)
 	t.s.pool.stats.streamEnded(word)
 	t.setState(StateWaiting)

@@ -118,7 +118,9 @@ func TestOfferedOnce(t *testing.T) {
 // TestHeardAt pairs stored messages with finals: by their words, else in order.
 func TestHeardAt(t *testing.T) {
 	at := func(n int) time.Time { return time.Unix(int64(n), 0) }
-	r := results{finals: []heard{{"a", at(1)}, {"b", at(2)}, {"c", at(3)}, {"d", at(4)}}, last: at(9)}
+	s := NewPool(Options{}).NewSession(Conversation{}, nil, nil)
+	r := &newTrack(s, Track{}, 1, newParticipant("end_user", "")).results
+	r.finals, r.last = []heard{{text: "a", at: at(1)}, {text: "b", at: at(2)}, {text: "c", at: at(3)}, {text: "d", at: at(4)}}, at(9)
 	for _, tt := range []struct {
 		content string
 		want    int
@@ -126,6 +128,9 @@ func TestHeardAt(t *testing.T) {
 		if got := r.heardAt(tt.content); !got.Equal(at(tt.want)) {
 			t.Errorf("heardAt(%q) = %d; want %d", tt.content, got.Unix(), tt.want)
 		}
+	}
+	if n := s.pool.Stats().Unstored.Load(); n != 1 || len(s.missing) != 1 || s.missing[0].text != "a" {
+		t.Errorf("%d finals without a message, %+v; want a", n, s.missing)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"math"
 	"time"
 
-	"cloud.google.com/go/dialogflow/apiv2beta1/dialogflowpb"
 	"github.com/cenkalti/backoff/v5"
 	"google.golang.org/grpc/codes"
 
@@ -41,6 +40,11 @@ type track struct {
 	buf    []byte
 	linear []int16 // for decoding A-law
 	coded  []byte
+
+	need     []Quota // what a stream counts against
+	claim    *claim  // on them
+	promised bool    // the governor lets the next stream of a rotation ahead
+	last     bool    // the call has ended: no try after this one
 
 	replay   int64 // samples that the next stream sends again
 	failures int   // streams since the last one that brought a result
@@ -76,20 +80,38 @@ func (t *track) run(ctx context.Context, conversation bool) {
 	}
 	if _, ok := googleRoles[t.ref.Role]; !ok {
 		p := event.Problem{Code: codeRoleNotAllowed, Text: fmt.Sprintf("Agent Assist streams end_user and human_agent only; a speaker of role %q is not sent: set the track's role in routes[]", t.ref.Role)}
-		t.refuse(ctx, p, DiscardNoParticipant)
+		t.tellRefused(p)
+		t.discardAll(ctx, DiscardNoParticipant)
 		return
 	}
-	if err := t.join(ctx); err != nil {
-		f, ok := errors.AsType[*failure](err)
-		if !ok || ctx.Err() != nil {
-			t.abandon()
-			return
-		}
-		t.refuse(ctx, f.problem, DiscardNoParticipant)
-		return
+	t.need = t.s.pool.opts.quotas(t.s.conv, t.model())
+	t.claim = t.s.pool.governor.claim(t.need, 1, time.Time{})
+	defer t.s.pool.governor.drop(t.claim)
+	defer t.unpromise()
+	for t.step(ctx) {
 	}
-	for t.streamOnce(ctx) {
+}
+
+// step does the next thing: get a participant, or serve a stream. It returns false
+// when the track has come to its end.
+func (t *track) step(ctx context.Context) bool {
+	if t.trackRef().Participant != "" {
+		return t.streamOnce(ctx)
 	}
+	err := t.join(ctx)
+	if err == nil {
+		return true
+	}
+	f, ok := errors.AsType[*failure](err)
+	if !ok || ctx.Err() != nil {
+		t.abandon()
+		return false
+	}
+	if react(f.err) == look && t.s.lookUp(ctx) {
+		t.discardAll(ctx, DiscardStreamRefused)
+		return false
+	}
+	return t.refused(ctx, f.problem, DiscardNoParticipant)
 }
 
 // join makes sure that the speaker has a participant.
@@ -108,10 +130,32 @@ func (t *track) join(ctx context.Context) error {
 	return nil
 }
 
+// rejoin forgets a participant that Google does not know any more.
+func (t *track) rejoin(ctx context.Context) {
+	if t.participant.acquire(ctx) != nil {
+		return
+	}
+	defer t.participant.release()
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	if t.participant.name == t.ref.Participant { // else another track did it
+		t.participant.name, t.participant.look = "", true
+	}
+	t.ref.Participant = ""
+}
+
 // streamOnce waits for audio and serves one stream. It returns false when the
 // track has come to its end.
 func (t *track) streamOnce(ctx context.Context) bool {
+	if t.s.isOver() != nil {
+		t.discardAll(ctx, DiscardStreamRefused)
+		return false
+	}
 	if t.held == nil {
+		if t.promised && t.audio.Pending() == 0 {
+			t.unpromise() // it may take long
+		}
+		t.s.pool.governor.update(t.claim, 0, time.Time{})
 		if err := t.audio.Wait(ctx); err != nil {
 			if !errors.Is(err, io.EOF) {
 				t.abandon()
@@ -125,6 +169,13 @@ func (t *track) streamOnce(ctx context.Context) bool {
 	}
 	end := t.stream(ctx)
 	t.participant.release()
+	switch {
+	case end.over:
+		return true
+	case end.refused:
+		t.discardAll(ctx, DiscardStreamRefused)
+		return false
+	}
 	return t.settle(ctx, end)
 }
 
@@ -156,6 +207,8 @@ func (t *track) settle(ctx context.Context, end ending) bool {
 
 func (t *track) succeeded() {
 	t.failures = 0
+	t.last = false
+	t.answered()
 	t.retries.Reset()
 	t.quota.Reset()
 }
@@ -184,31 +237,41 @@ func (t *track) rewind() {
 // recover decides what to do after an unclean end.
 func (t *track) recover(ctx context.Context, err error) bool {
 	t.setError(googleWords(err))
-	how, p := react(err), t.s.conv.explain(stepStream, err)
-	switch {
-	case how == refuse, how == doubt && t.failures >= maxDoubts:
-	case codeOf(err) == codes.FailedPrecondition && t.completed(ctx):
-		p = event.Problem{Code: codeCompleted, Text: "Agent Assist: the conversation was completed by somebody else; this call gets no more help"}
-	default:
-		t.log.Info("assist: a stream broke; its audio is sent again", "err", googleWords(err))
-		return t.again(ctx, how)
+	how := react(err)
+	switch how {
+	case wait:
+		t.s.pool.governor.exhausted(t.need)
+	case look:
+		if t.s.lookUp(ctx) {
+			return true // the next step sees it
+		}
+		if codeOf(err) == codes.NotFound {
+			t.rejoin(ctx)
+		}
 	}
-	t.refuse(ctx, p, DiscardStreamRefused)
-	return false
+	if how == refuse || (how == doubt || how == look) && t.failures >= maxDoubts {
+		return t.refused(ctx, t.s.conv.explain(stepStream, err), DiscardStreamRefused)
+	}
+	t.log.Info("assist: a stream broke; its audio is sent again", "err", googleWords(err))
+	return t.again(ctx, how)
 }
 
 // again pauses before the next stream: not at all at the first limit that is
-// reached, longer with each stream that brings nothing.
+// reached, longer with each stream that brings nothing. Where the circuit or the
+// governor decides for all, that is pause enough.
 func (t *track) again(ctx context.Context, how reaction) bool {
 	t.failures++
 	var pause time.Duration
 	switch {
-	case how == wait:
+	case how == wait && len(t.need) == 0:
 		pause = t.quota.NextBackOff()
+	case how == wait, t.s.clients.circuit.holds():
 	case how != rotate || t.failures > 1:
 		pause = t.retries.NextBackOff()
 	}
+	defer t.s.hinder()()
 	t.setState(StateRetrying)
+	t.s.pool.governor.update(t.claim, 1, time.Time{})
 	if sleep(ctx, pause) != nil {
 		t.abandon()
 		return false
@@ -219,24 +282,54 @@ func (t *track) again(ctx context.Context, how reaction) bool {
 // maxDoubts is how often in a row an error of reaction doubt is believed to pass.
 const maxDoubts = 3
 
-// completed asks whether the conversation has been completed.
-func (t *track) completed(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
-	c, err := t.s.clients.conversations.GetConversation(ctx, &dialogflowpb.GetConversationRequest{Name: t.s.name}, once)
-	return err == nil && c.GetLifecycleState() == dialogflowpb.Conversation_COMPLETED
+// refused says why the track gets no help, and waits until it is time to look
+// whether somebody mended it: each minute, and once after the call's end. The audio
+// stays on the tape as long as that has room.
+func (t *track) refused(ctx context.Context, p event.Problem, reason string) bool {
+	t.tellRefused(p)
+	t.s.pool.governor.update(t.claim, 0, time.Time{})
+	if t.last {
+		t.discardAll(ctx, reason)
+		return false
+	}
+	t.last = t.s.mend(ctx)
+	if ctx.Err() != nil {
+		t.abandon()
+		return false
+	}
+	return true
 }
 
-// refuse publishes why the track gets no help and gives its audio up.
-func (t *track) refuse(ctx context.Context, p event.Problem, reason string) {
-	t.s.fail(t.trackRef(), p)
+// tellRefused publishes why the track gets no help, once.
+func (t *track) tellRefused(p event.Problem) {
+	t.setState(StateRefused)
 	t.setError(p.Text)
-	t.discardAll(ctx, reason)
+	t.s.mu.Lock()
+	known := t.info.refused
+	t.info.refused = true
+	t.s.mu.Unlock()
+	if !known {
+		t.s.fail(t.trackRef(), p)
+	}
+}
+
+// answered says that Agent Assist serves the track.
+func (t *track) answered() {
+	t.s.clients.circuit.succeeded()
+	t.s.mu.Lock()
+	again := t.info.refused
+	t.info.refused = false
+	if again {
+		t.info.err = ""
+	}
+	t.s.mu.Unlock()
+	if again {
+		t.s.warnTrack(t.trackRef(), event.Problem{Code: codeServedAgain, Text: "Agent Assist serves this track again; what was said meanwhile is sent now"})
+	}
 }
 
 // discardAll gives audio up as it comes, until the tape ends.
 func (t *track) discardAll(ctx context.Context, reason string) {
-	t.setState(StateRefused)
 	t.audio.Discard(math.MaxInt64, reason)
 	for {
 		c, err := t.audio.Next(ctx, t.buf, chunk)
@@ -255,7 +348,16 @@ func (t *track) discardAll(ctx context.Context, reason string) {
 }
 
 // abandon gives up what is left.
-func (t *track) abandon() { t.audio.Discard(math.MaxInt64, DiscardAbandoned) }
+func (t *track) abandon() {
+	t.s.mu.Lock()
+	refused := t.info.refused
+	t.s.mu.Unlock()
+	reason := DiscardAbandoned
+	if refused {
+		reason = DiscardStreamRefused
+	}
+	t.audio.Discard(math.MaxInt64, reason)
+}
 
 // trackRef returns a copy for events.
 func (t *track) trackRef() *event.TrackRef {

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"cloud.google.com/go/dialogflow/apiv2beta1/dialogflowpb"
+	"github.com/googleapis/gax-go/v2"
+	"google.golang.org/grpc"
 
 	"github.com/patchbay/patchbay/core/media"
 )
@@ -40,8 +42,12 @@ type analyzeWire struct {
 	req    dialogflowpb.StreamingAnalyzeContentRequest
 }
 
+// noRetryBuffer keeps gRPC from holding a copy of what was sent until the first
+// answer, for a retry of its own: the tape has the audio, and retries are ours.
+var noRetryBuffer = gax.WithGRPCOptions(grpc.MaxRetryRPCBufferSize(1))
+
 func openAnalyze(ctx context.Context, l *lane, c wireConfig) (wire, error) {
-	stream, err := l.StreamingAnalyzeContent(ctx)
+	stream, err := l.StreamingAnalyzeContent(ctx, noRetryBuffer)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +85,7 @@ type bidiWire struct {
 }
 
 func openBidi(ctx context.Context, l *lane, c wireConfig) (wire, error) {
-	stream, err := l.BidiStreamingAnalyzeContent(ctx)
+	stream, err := l.BidiStreamingAnalyzeContent(ctx, noRetryBuffer)
 	if err != nil {
 		return nil, err
 	}

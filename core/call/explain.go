@@ -161,7 +161,7 @@ func (x *explainer) track(t TrackInfo) {
 	finals := x.results.finals[trackID(t.Leg, t.Track)]
 	switch {
 	case finals > 0:
-		x.add(Fine, about, fmt.Sprintf("%d utterances of %s in %v of audio", finals, t.Role, seconds(l.Received)), "")
+		x.add(Fine, about, fmt.Sprintf("%s of %s in %v of audio", plural(finals, "utterance"), t.Role, seconds(l.Received)), "")
 	case l.Sent > 0 && l.Silent > l.Sent*9/10:
 		x.add(Trouble, about, "the audio is silent", "the vendor sends silence: wrong track, muted, or not connected through")
 	case l.Sent > 0:
@@ -210,7 +210,7 @@ func (x *explainer) suggestions() {
 		x.add(Trouble, "", fmt.Sprintf("the feature %s failed: %s", feature, x.results.failed[feature]), "look at the profile's configuration of it")
 	}
 	if x.results.suggestions > 0 {
-		x.add(Fine, "", fmt.Sprintf("%d suggestions", x.results.suggestions), "")
+		x.add(Fine, "", plural(x.results.suggestions, "suggestion"), "")
 	} else if len(x.results.finals) > 0 {
 		x.add(Notice, "", "no suggestions came", "do the profile's features answer inline, and for what was said?")
 	}
@@ -234,8 +234,16 @@ func (x *explainer) verdict() string {
 	case finals == 0:
 		return "No transcript yet: nothing stands in its way"
 	case len(troubles) > 0:
-		return fmt.Sprintf("%d utterances, and not everything is well: %s", finals, troubles[0])
+		return fmt.Sprintf("%s, and not everything is well: %s", plural(finals, "utterance"), troubles[0])
 	default:
-		return fmt.Sprintf("%d utterances and %d suggestions: all is well", finals, x.results.suggestions)
+		return fmt.Sprintf("%s and %s: all is well", plural(finals, "utterance"), plural(x.results.suggestions, "suggestion"))
 	}
+}
+
+// plural returns a number with what it counts.
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -34,7 +34,7 @@ func TestExplain(t *testing.T) {
 		verdict string
 		finding string // a part of one finding's text
 	}{
-		{"all is well", func(*Info, *[]event.Event) {}, "1 utterances and 1 suggestions: all is well", "1 utterances of end_user in 10s of audio"},
+		{"all is well", func(*Info, *[]event.Event) {}, "1 utterance and 1 suggestion: all is well", "1 utterance of end_user in 10s of audio"},
 		{"too early to say", func(i *Info, e *[]event.Event) { *e = nil; i.Tracks[0].Ledger.Sent = 0 }, "No transcript yet: nothing stands in its way", ""},
 		{"no track", func(i *Info, e *[]event.Event) { i.Tracks, *e = nil, nil }, "No transcript: the vendor opened a connection but sent no audio", ""},
 		{"no audio", func(i *Info, e *[]event.Event) { i.Tracks[0].Ledger, *e = tape.Ledger{}, nil }, "No transcript: inbound the track was announced", ""},
@@ -45,25 +45,25 @@ func TestExplain(t *testing.T) {
 			*e = []event.Event{failure("profile missing")}
 		}, "No transcript: profile missing", ""},
 		{"not set up yet", func(i *Info, e *[]event.Event) { i.Session.Conversation, *e = "", nil }, "No transcript: the conversation is not set up yet", ""},
-		{"paused", func(i *Info, e *[]event.Event) { i.Paused = "consent" }, "1 utterances, and not everything is well: the call is paused", "withheld: consent"},
+		{"paused", func(i *Info, e *[]event.Event) { i.Paused = "consent" }, "1 utterance, and not everything is well: the call is paused", "withheld: consent"},
 		{"third voice", func(i *Info, e *[]event.Event) {
 			i.Tracks[0].Ledger.Discarded = map[string]int64{DiscardThirdVoice: 8000}
-		}, "1 utterances, and", "1s of audio was given up: a third voice"},
+		}, "1 utterance, and", "1s of audio was given up: a third voice"},
 		{"stream broke", func(i *Info, e *[]event.Event) {
 			i.Session.Tracks[0].State, i.Session.Tracks[0].Error = assist.StateRetrying, "UNAVAILABLE"
-		}, "1 utterances, and", "tried again: UNAVAILABLE"},
+		}, "1 utterance, and", "tried again: UNAVAILABLE"},
 		{"stream refused", func(i *Info, e *[]event.Event) {
 			i.Session.Tracks[0].State, i.Session.Tracks[0].Error, *e = assist.StateRefused, "PERMISSION_DENIED", nil
 		}, "No transcript: inbound Agent Assist refuses the stream: PERMISSION_DENIED", ""},
-		{"a backlog", func(i *Info, e *[]event.Event) { i.Tracks[0].Ledger.Pending = 80000 }, "1 utterances, and", "10s of audio waits"},
-		{"gaps", func(i *Info, e *[]event.Event) { i.Tracks[0].Ledger.Lost, i.Tracks[0].Ledger.Gaps = 1600, 3 }, "1 utterances and", "200ms of audio never came, in 3 gaps"},
-		{"quiet leg", func(i *Info, e *[]event.Event) { i.Tracks[0].LastAudio = now.Add(-time.Minute) }, "1 utterances and", "no audio for 1m0s, though the leg is live"},
-		{"assumed role", func(i *Info, e *[]event.Event) { i.Tracks[0].Assumed = true }, "1 utterances and", "nobody said who speaks"},
-		{"crashed leg", func(i *Info, e *[]event.Event) { i.LegList[0].Reason, i.LegList[0].Text = "crash", "plugin died" }, "1 utterances and", "the leg ended as crash: plugin died"},
+		{"a backlog", func(i *Info, e *[]event.Event) { i.Tracks[0].Ledger.Pending = 80000 }, "1 utterance, and", "10s of audio waits"},
+		{"gaps", func(i *Info, e *[]event.Event) { i.Tracks[0].Ledger.Lost, i.Tracks[0].Ledger.Gaps = 1600, 3 }, "1 utterance and", "200ms of audio never came, in 3 gaps"},
+		{"quiet leg", func(i *Info, e *[]event.Event) { i.Tracks[0].LastAudio = now.Add(-time.Minute) }, "1 utterance and", "no audio for 1m0s, though the leg is live"},
+		{"assumed role", func(i *Info, e *[]event.Event) { i.Tracks[0].Assumed = true }, "1 utterance and", "nobody said who speaks"},
+		{"crashed leg", func(i *Info, e *[]event.Event) { i.LegList[0].Reason, i.LegList[0].Text = "crash", "plugin died" }, "1 utterance and", "the leg ended as crash: plugin died"},
 		{"a feature failed", func(i *Info, e *[]event.Event) {
 			*e = append(*e, event.Event{Kind: event.SuggestionFailed, Suggestion: &event.Suggestion{Feature: event.FeatureFAQ, Error: "no knowledge base"}})
-		}, "1 utterances, and", "the feature faq failed: no knowledge base"},
-		{"no suggestions", func(i *Info, e *[]event.Event) { *e = (*e)[:1] }, "1 utterances and 0", "no suggestions came"},
+		}, "1 utterance, and", "the feature faq failed: no knowledge base"},
+		{"no suggestions", func(i *Info, e *[]event.Event) { *e = (*e)[:1] }, "1 utterance and 0", "no suggestions came"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestExplain(t *testing.T) {
 
 // TestExplainRealCalls asks of calls that really went through.
 func TestExplainRealCalls(t *testing.T) {
-	for profile, want := range map[string]string{"demo": "utterances", "missing": `No transcript: `} {
+	for profile, want := range map[string]string{"demo": "utterance", "missing": `No transcript: `} {
 		t.Run(profile, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHost(t, func(c *Config) { c.Routes[0].Profile = profile })

@@ -179,6 +179,10 @@ func (m *Manager) admit(key callKey, tenant string, info adapter.LegInfo) (*Call
 	if m.running >= m.cfg.Limits.Calls || route.MaxCalls > 0 && m.onRoute[i] >= route.MaxCalls {
 		return nil, &adapter.Refusal{Reason: adapter.RefusedFull, Text: fmt.Sprintf("%d calls are live; the limits (limits.calls, routes[%d].limits.calls) allow no more", m.running, i)}
 	}
+	conversation := assist.Conversation{Google: route.Google, Profile: profile, Language: route.Language, Model: route.Model, Transport: route.Transport}
+	if err := m.pool.CanServe(conversation); err != nil {
+		return nil, &adapter.Refusal{Reason: adapter.RefusedFull, Text: err.Error()}
+	}
 	proposed, join := info.Conversation, false
 	if named := info.Claims[route.ConversationClaim]; route.ConversationClaim != "" && named != "" {
 		proposed, join = named[strings.LastIndex(named, "/")+1:], true // a full name or an id
@@ -188,14 +192,12 @@ func (m *Manager) admit(key callKey, tenant string, info adapter.LegInfo) (*Call
 	if !join {
 		id = m.claims.take(route.Google.Project, wanted, owner{tenant, key.adapter, key.account, key.key})
 	}
+	conversation.ID, conversation.Join = id, join
 	return newCall(callParams{
 		id: strings.ToLower(rand.Text()[:12]), key: key, tenant: tenant, route: i, limits: m.cfg.Limits,
 		thirdVoice: route.ThirdVoice, paused: route.StartPaused, roles: route.Roles, from: info.From, to: info.To, wanted: wanted,
-		conversation: assist.Conversation{
-			Google: route.Google, Profile: profile, ID: id, Join: join,
-			Language: route.Language, Model: route.Model, Transport: route.Transport,
-		},
-		over: m.over,
+		conversation: conversation,
+		over:         m.over,
 	}, m.pool, m.log), nil
 }
 

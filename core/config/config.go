@@ -49,6 +49,15 @@ type Google struct {
 	Insecure     bool   `yaml:"insecure,omitempty"`      // without TLS and credentials: only for the emulator
 	Credentials  string `yaml:"credentials,omitempty"`   // a key file; empty takes Application Default Credentials
 	QuotaProject string `yaml:"quota_project,omitempty"` // the project that pays and whose quota is used, when another
+	Quotas       Quotas `yaml:"quotas,omitempty"`        // what the project has been granted
+}
+
+// Quotas are a project's limits of streams. Zero is Google's documented default, -1
+// is none.
+type Quotas struct {
+	StreamStarts int `yaml:"stream_starts,omitempty"` // a minute
+	ChirpStarts  int `yaml:"chirp_starts,omitempty"`  // a minute and region, of Chirp models
+	BidiSessions int `yaml:"bidi_sessions,omitempty"` // at a time, a region
 }
 
 // Adapter is one instance of a plugin.

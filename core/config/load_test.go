@@ -43,7 +43,7 @@ func write(t *testing.T, files map[string]string) string {
 
 const example = `
 api: {listen: ":8080", token: "env:PATCHBAY_TOKEN", tls: {cert: c.pem, key: k.pem}}
-google: {project: p, location: global, credentials: key.json}
+google: {project: p, location: global, credentials: key.json, quotas: {stream_starts: 600, bidi_sessions: -1}}
 plugin_dir: plugins
 adapters:
   - name: twilio-eu
@@ -98,7 +98,7 @@ func TestLoad(t *testing.T) {
 			Token:  Secret{Ref: "env:PATCHBAY_TOKEN", Value: "s3cret"},
 			TLS:    &TLS{Cert: in("c.pem"), Key: in("k.pem")},
 		},
-		Google:    Google{Project: "p", Location: "global", Credentials: in("key.json")},
+		Google:    Google{Project: "p", Location: "global", Credentials: in("key.json"), Quotas: Quotas{StreamStarts: 600, BidiSessions: -1}},
 		PluginDir: in("plugins"),
 		Adapters: []Adapter{
 			{

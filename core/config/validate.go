@@ -70,6 +70,9 @@ func (v *validator) google(c *Config) {
 	v.project("google.project", g.Project)
 	v.project("google.quota_project", g.QuotaProject)
 	v.location("google.location", g.Location)
+	v.atLeast("google.quotas.stream_starts", int64(g.Quotas.StreamStarts), -1)
+	v.atLeast("google.quotas.chirp_starts", int64(g.Quotas.ChirpStarts), -1)
+	v.atLeast("google.quotas.bidi_sessions", int64(g.Quotas.BidiSessions), -1)
 	if g.Endpoint != "" {
 		if why, do := addressFault(g.Endpoint); why != "" {
 			v.Add("google.endpoint", g.Endpoint, why, do)

@@ -39,10 +39,19 @@ func NewLogger(w io.Writer, level string, format Format) (*slog.Logger, error) {
 	case FormatText:
 		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: least, ReplaceAttr: shortTime})), nil
 	case FormatJSON:
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least})), nil
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least, ReplaceAttr: readableDuration})), nil
 	default:
 		return nil, fmt.Errorf("log format %q: want auto, text or json", format)
 	}
+}
+
+// readableDuration writes durations as "107ms", which slog's JSON would write as a
+// bare number of nanoseconds.
+func readableDuration(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // clock is the time of a line on a terminal, where the date is known.

@@ -47,7 +47,7 @@ func checkConfig(cmd *cobra.Command, env environment, cfg *config.Config, live b
 		return checkLive(ctx, env, out, cfg)
 	}
 	for i, r := range cfg.Routes {
-		capacity := assist.Capacity(assist.Transport(r.Transport), r.Model, assist.DefaultQuotas)
+		capacity := assist.Capacity(assist.Transport(r.Transport), r.Model, assist.Quotas(cfg.Google.Quotas))
 		_, _ = fmt.Fprintf(out, "routes[%d]: profile %s, transport %s: %s\n", i, r.Profile, r.Transport, capacity)
 	}
 	_, _ = fmt.Fprintln(out, "The configuration is in order. Nothing was asked of Google; --live does that.")

@@ -211,7 +211,7 @@ func googleOf(cfg *config.Config, r config.Route) assist.Google {
 	g := cfg.GoogleFor(r)
 	return assist.Google{
 		Project: g.Project, Location: g.Location, Endpoint: g.Endpoint, Insecure: g.Insecure,
-		Credentials: g.Credentials, QuotaProject: g.QuotaProject,
+		Credentials: g.Credentials, QuotaProject: g.QuotaProject, Quotas: assist.Quotas(g.Quotas),
 	}
 }
 

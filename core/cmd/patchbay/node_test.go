@@ -85,6 +85,7 @@ routes:`, 1)
 		t.Fatal(err)
 	}
 	cfg.Limits.LostGrace = 200 * time.Millisecond
+	cfg.Google.Quotas = config.Quotas{StreamStarts: -1, ChirpStarts: -1, BidiSessions: -1}
 	if change != nil {
 		change(cfg)
 	}

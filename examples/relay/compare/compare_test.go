@@ -93,10 +93,10 @@ func TestLateness(t *testing.T) {
 
 func TestSummary(t *testing.T) {
 	runs := []result{
-		{System: relaySystem, Calls: 300, CPU: 2, Idle: 0.5, LateP99: 1, Sent: 100, Lost: 1},
-		{System: patchbaySystem, Calls: 300, CPU: 1, Idle: 0.1, LateP99: 1, Sent: 100},
-		{System: relaySystem, Calls: 300, CPU: 4, Idle: 0.5, LateP99: 3, Sent: 100},
-		{System: patchbaySystem, Calls: 300, CPU: 3, Idle: 0.5, LateP99: 1, Sent: 100},
+		{System: relaySystem, Calls: 300, CPU: 2, WholeMs: 20, Idle: 0.5, LateP99: 1, Sent: 100, Lost: 1},
+		{System: patchbaySystem, Calls: 300, CPU: 9, WholeMs: 10, Idle: 0.1, LateP99: 1, Sent: 100},
+		{System: relaySystem, Calls: 300, CPU: 4, WholeMs: 40, Idle: 0.5, LateP99: 3, Sent: 100},
+		{System: patchbaySystem, Calls: 300, CPU: 3, WholeMs: 30, Idle: 0.5, LateP99: 1, Sent: 100},
 		{System: relaySystem, Calls: 50, CPU: 4, Idle: 0.5},
 	}
 	got := summarise(runs)

@@ -35,8 +35,10 @@ const (
 )
 
 // Linger is how long a sender gathers frames before it sends what it has. Wake-ups
-// and system calls decide the cost of a frame, not bytes.
-const Linger = 2 * time.Millisecond
+// and system calls decide the cost of a frame, not bytes. In a trial with 150 calls,
+// 5 ms cost about an eighth less CPU than 2 ms; beside the 100 ms in which audio is
+// sent on, the delay is little.
+const Linger = 5 * time.Millisecond
 
 // Limits of the session's stream.
 const (

@@ -558,7 +558,7 @@ func (x *Problem) GetDo() string {
 }
 
 // Up goes from plugin to host: what happened since the last message, in order.
-// Gather for about 2 ms, up to 512 frames.
+// Gather for about 5 ms, up to 512 frames.
 type Up struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Items         []*Item                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
