@@ -30,14 +30,28 @@ var (
 // Assist, every block that was spoken is heard by the right participant, in no two
 // finals and in order, unless the ledger names its loss; and the ledger adds up.
 func TestSchedules(t *testing.T) {
+	const batch = 100 // so that many schedules do not all wait at once
 	begun := time.Now()
-	for i := 0; i < *schedules || *runFor > 0 && time.Since(begun) < *runFor; i++ {
-		seed := *firstSeed + uint64(i)
-		if !t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { newSchedule(t, seed).run() })
-		}) {
-			t.Fatalf("repeat it with: go test ./core/call -run TestSchedules -schedules 1 -first-seed %d", seed)
+	for next, end := *firstSeed, *firstSeed+uint64(*schedules); next < end || time.Since(begun) < *runFor; next += batch {
+		last := next + batch
+		if *runFor == 0 {
+			last = min(last, end)
 		}
+		if !t.Run(fmt.Sprintf("seeds=%d-%d", next, last-1), func(t *testing.T) { runSchedules(t, next, last) }) {
+			return
+		}
+	}
+}
+
+func runSchedules(t *testing.T, from, to uint64) {
+	for seed := from; seed < to; seed++ {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { newSchedule(t, seed).run() })
+			if t.Failed() {
+				t.Logf("repeat it with: go test ./core/call -run TestSchedules -schedules 1 -first-seed %d", seed)
+			}
+		})
 	}
 }
 
