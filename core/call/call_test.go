@@ -3,7 +3,6 @@ package call
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -667,16 +666,16 @@ func TestCleanConversationID(t *testing.T) {
 func TestClaims(t *testing.T) {
 	c := newClaims()
 	for i, want := range []string{"id", "id-2", "id-3"} {
-		if got := c.take("p", "id", owner{key: fmt.Sprint(i)}); got != want {
+		if got := c.take("p", "id"); got != want {
 			t.Errorf("take %d = %q; want %q", i, got, want)
 		}
 	}
-	if got := c.take("other", "id", owner{}); got != "id" {
+	if got := c.take("other", "id"); got != "id" {
 		t.Errorf("take in another project = %q; want id", got)
 	}
 	long := strings.Repeat("x", 64)
-	c.take("p", long, owner{})
-	if got := c.take("p", long, owner{}); len(got) != 64 || !strings.HasSuffix(got, "-2") {
+	c.take("p", long)
+	if got := c.take("p", long); len(got) != 64 || !strings.HasSuffix(got, "-2") {
 		t.Errorf("take of a long id = %q", got)
 	}
 }

@@ -8,16 +8,11 @@ import (
 	"sync"
 )
 
-// owner is who may join a conversation: the call that named it first.
-type owner struct {
-	tenant, adapter, account, key string
-}
-
-// claims remembers which call owns which conversation id, in memory. A project is
-// part of the id, since ids are unique within one.
+// claims remembers which conversation ids are taken, in memory. A project is part of
+// the id, since ids are unique within one.
 type claims struct {
 	mu    sync.Mutex
-	owner map[string]owner
+	taken map[string]bool
 	order []string // oldest first, to forget
 }
 
@@ -25,28 +20,28 @@ type claims struct {
 // 30 days, but a vendor's ids do not come back.
 const maxClaims = 50_000
 
-func newClaims() *claims { return &claims{owner: make(map[string]owner)} }
+func newClaims() *claims { return &claims{taken: make(map[string]bool)} }
 
-// take claims id in project for o and returns the id to use: id itself, or with
-// the first free suffix "-2", "-3"… when it was claimed before, by whomever: a
-// conversation that o's earlier call completed is not opened again.
-func (c *claims) take(project, id string, o owner) string {
+// take claims id in project for a new call and returns the id to use: id itself, or
+// with the first free suffix "-2", "-3"… when it was claimed before, by whomever: a
+// conversation that the vendor's earlier call completed is not opened again.
+func (c *claims) take(project, id string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	got := id
 	for n := 2; ; n++ {
-		if _, taken := c.owner[project+"/"+got]; !taken {
+		if !c.taken[project+"/"+got] {
 			break
 		}
 		suffix := fmt.Sprintf("-%d", n)
 		got = id[:min(len(id), maxConversationID-len(suffix))] + suffix
 	}
 	if len(c.order) == maxClaims {
-		delete(c.owner, c.order[0])
+		delete(c.taken, c.order[0])
 		c.order = c.order[1:]
 	}
 	key := project + "/" + got
-	c.owner[key] = o
+	c.taken[key] = true
 	c.order = append(c.order, key)
 	return got
 }

@@ -119,18 +119,18 @@ func (l *leg) isClosed() bool {
 	return l.closed
 }
 
-// tell hands the adapter a control; when its buffer is full it drops it and says so.
-func (l *leg) tell(c adapter.Control) bool {
+// tell hands the adapter a control. One that never looks, with its buffer full, is
+// left behind, which the log says.
+func (l *leg) tell(c adapter.Control) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return true
+		return
 	}
 	select {
 	case l.control <- c:
-		return true
 	default:
-		return false
+		l.call.log.Warn("the adapter does not look at its orders; one is lost", "order", c.Kind)
 	}
 }
 

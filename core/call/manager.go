@@ -190,7 +190,7 @@ func (m *Manager) admit(key callKey, tenant string, info adapter.LegInfo) (*Call
 	wanted := cleanConversationID(proposed)
 	id := wanted
 	if !join {
-		id = m.claims.take(route.Google.Project, wanted, owner{tenant, key.adapter, key.account, key.key})
+		id = m.claims.take(route.Google.Project, wanted)
 	}
 	conversation.ID, conversation.Join = id, join
 	return newCall(callParams{
