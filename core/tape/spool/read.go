@@ -97,7 +97,7 @@ func (f *Tape) Read(pos int64, buf []byte) (Record, error) {
 		}
 		return Record{}, fmt.Errorf("spool: read %s: %w", seg.name, err)
 	}
-	r, _, err := seg.open(buf, e.number)
+	r, _, err := seg.openRecord(buf, e.number)
 	if err != nil {
 		return Record{}, fmt.Errorf("spool: read %s: %w", seg.name, err)
 	}

@@ -2,7 +2,6 @@ package spool
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 
@@ -42,24 +41,17 @@ type Record struct {
 // End returns the position after the record.
 func (r Record) End() int64 { return r.Pos + r.N }
 
-// A sealed record is the length of its plain text (4 bytes, little endian, bound as
-// additional data), then head and payload under the segment file's key, with the
-// record's number as nonce. The head, little endian:
+// The plain text of a record is its head, little endian, then the payload. The head:
 //
 //	kind, encoding (1 each), 2 zero bytes, rate (4), pos, n, segment, arrival
 //	(Unix nanoseconds, the least value when unknown), settled, loud (8 each)
 const (
-	lengthBytes = 4
-	headBytes   = 56
-	overhead    = lengthBytes + headBytes + tagBytes
-	noArrival   = -1 << 63
+	headBytes = 56
+	noArrival = -1 << 63
 )
 
 // MaxSealed is the most bytes that a sealed record has: what Read needs.
-const MaxSealed = overhead + MaxPayload
-
-// errTorn means that a file ends within a record.
-var errTorn = errors.New("spool: torn record")
+const MaxSealed = sealBytes + headBytes + MaxPayload
 
 func appendPlain(dst []byte, r *Record) []byte {
 	arrived := int64(noArrival)
@@ -113,4 +105,20 @@ func (r *Record) validate() error {
 		return fmt.Errorf("%d bytes for %d samples", len(r.Payload), want)
 	}
 	return nil
+}
+
+// sealRecord appends record number n. scratch is memory to write the plain text in.
+func (h *header) sealRecord(dst, scratch []byte, n uint32, r *Record) (sealed, plain []byte) {
+	plain = appendPlain(scratch[:0], r)
+	return h.seal(dst, n, plain), plain
+}
+
+// openRecord reads record number n as open does.
+func (h *header) openRecord(b []byte, n uint32) (Record, int, error) {
+	plain, size, err := h.open(b, n, headBytes, headBytes+MaxPayload)
+	if err != nil {
+		return Record{}, 0, err
+	}
+	r, err := parsePlain(plain)
+	return r, size, err
 }

@@ -6,11 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
-	"strings"
 )
-
-// suffix of the names of spool files; all else in the folder is left alone.
-const suffix = ".spool"
 
 // Recovered is a tape that an earlier process left behind. It must be given to a
 // tape again (Attach) or discarded.
@@ -45,62 +41,107 @@ func (r *Recovered) Attach(source Source) (*Tape, error) {
 // Discard deletes the tape's files.
 func (r *Recovered) Discard() { r.tape.Remove() }
 
+// recovery is what an earlier process left behind.
+type recovery struct {
+	s             *Spool
+	tapes         map[ownerID]*Recovered
+	journals      map[ownerID]*RecoveredJournal
+	torn, damaged int // files without a header
+}
+
 // recover reads the folder.
 func (s *Spool) recover() error {
 	names, err := s.disk.List(s.cfg.Dir)
 	if err != nil {
 		return fmt.Errorf("spool: folder %s: %w", s.cfg.Dir, err)
 	}
-	slices.Sort(names) // a tape's files one after another, by number
-	tapes := make(map[tapeID]*Recovered)
-	var torn, damaged int
+	slices.Sort(names) // the files of one tape or journal one after another, by number
+	found := recovery{s: s, tapes: make(map[ownerID]*Recovered), journals: make(map[ownerID]*RecoveredJournal)}
 	for _, name := range names {
-		if !strings.HasSuffix(name, suffix) {
-			continue
-		}
-		data, err := s.load(name)
-		if err != nil {
-			return err
-		}
-		h, meta, rest, err := parseHeader(s.cfg.Key, data)
-		switch {
-		case errors.Is(err, errTorn):
-			torn++
-		case errors.Is(err, ErrDamaged):
-			damaged++
-		case err != nil:
-			return fmt.Errorf("spool: file %s: %w; restore its key or version, or move the file away", name, err)
-		}
-		if err != nil {
-			s.log.Warn("spool: a file without a whole header is deleted", "file", name, "err", err)
-			if err := s.disk.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("spool: delete damaged file: %w", err)
+		if kind, ok := kindOf(name); ok {
+			if err := found.file(kind, name); err != nil {
+				return err
 			}
-			continue
 		}
-		r, ok := tapes[h.id]
-		if !ok {
-			r = &Recovered{Meta: meta, tape: &Tape{s: s, id: h.id, meta: meta}}
-			tapes[h.id] = r
-		}
-		seg := &segment{header: h, name: name, size: int64(len(data)), finished: true}
-		r.read(seg, rest)
-		f := r.tape
-		f.segs = append(f.segs, seg)
-		f.seq = max(f.seq, h.seq)
-		f.bytes += seg.size
-		s.used.Add(seg.size)
 	}
-	for _, r := range tapes {
+	torn, damaged := found.torn, found.damaged
+	for _, r := range found.tapes {
 		s.files[r.tape] = struct{}{}
 		torn += r.Torn
 		damaged += r.Damaged
 	}
-	s.recovered = slices.Collect(maps.Values(tapes))
-	if len(tapes)+torn+damaged > 0 {
-		s.log.Info("spool: an earlier process left audio", "dir", s.cfg.Dir, "tapes", len(tapes), "torn", torn, "damaged", damaged)
+	for _, r := range found.journals {
+		s.journals[r.journal] = struct{}{}
+		torn += r.Torn
+		damaged += r.Damaged
+	}
+	s.recovered = slices.Collect(maps.Values(found.tapes))
+	s.left = slices.Collect(maps.Values(found.journals))
+	s.inherited = len(s.recovered)+len(s.left) > 0
+	if s.inherited || torn+damaged > 0 {
+		s.log.Info("spool: an earlier process left files", "dir", s.cfg.Dir, "tapes", len(s.recovered), "journals", len(s.left), "torn", torn, "damaged", damaged)
 	}
 	return nil
+}
+
+// file reads a file, which it deletes when that tells nothing.
+func (found *recovery) file(kind fileKind, name string) error {
+	s := found.s
+	data, err := s.load(name)
+	if err != nil {
+		return err
+	}
+	h, meta, rest, err := parseHeader(s.cfg.Key, kind, data)
+	switch {
+	case errors.Is(err, errTorn):
+		found.torn++
+	case errors.Is(err, ErrDamaged):
+		found.damaged++
+	case err != nil:
+		return fmt.Errorf("spool: file %s: %w; restore its key or version, or move the file away", name, err)
+	}
+	if err != nil {
+		s.log.Warn("spool: a file without a whole header is deleted", "file", name, "err", err)
+		if err := s.disk.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("spool: delete damaged file: %w", err)
+		}
+		return nil
+	}
+	file := &sealedFile{header: h, name: name, size: int64(len(data)), finished: true}
+	s.used.Add(file.size)
+	if kind == journalFile {
+		found.journal(file, meta, rest)
+	} else {
+		found.tape(file, meta, rest)
+	}
+	return nil
+}
+
+// tape notes a tape's next file.
+func (found *recovery) tape(file *sealedFile, meta, records []byte) {
+	r, ok := found.tapes[file.id]
+	if !ok {
+		r = &Recovered{Meta: meta, tape: &Tape{s: found.s, id: file.id, meta: meta}}
+		found.tapes[file.id] = r
+	}
+	seg := &segment{sealedFile: file}
+	r.read(seg, records)
+	r.tape.segs = append(r.tape.segs, seg)
+	r.tape.seq = max(r.tape.seq, file.seq)
+	r.tape.bytes += file.size
+}
+
+// journal notes a journal's next file.
+func (found *recovery) journal(file *sealedFile, head, records []byte) {
+	r, ok := found.journals[file.id]
+	if !ok {
+		r = &RecoveredJournal{Head: head, journal: &Journal{s: found.s, id: file.id, head: head}}
+		found.journals[file.id] = r
+	}
+	r.read(file, records)
+	r.journal.files = append(r.journal.files, file)
+	r.journal.seq = max(r.journal.seq, file.seq)
+	r.journal.bytes += file.size
 }
 
 func (s *Spool) load(name string) ([]byte, error) {
@@ -125,7 +166,7 @@ func (s *Spool) load(name string) ([]byte, error) {
 func (r *Recovered) read(seg *segment, data []byte) {
 	off := seg.size - int64(len(data))
 	for len(data) > 0 {
-		rec, n, err := seg.open(data, seg.records+1)
+		rec, n, err := seg.openRecord(data, seg.records+1)
 		switch {
 		case errors.Is(err, errTorn):
 			r.Torn++

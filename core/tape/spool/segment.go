@@ -19,38 +19,51 @@ var (
 	ErrDamaged = errors.New("spool: damaged")
 )
 
-// MaxMeta is the most bytes that describe a tape.
+// errTorn means that a file ends within its header or a record.
+var errTorn = errors.New("spool: torn record")
+
+// MaxMeta is the most bytes that describe a tape or begin a journal.
 const MaxMeta = 4 << 10
 
-// A segment file begins with a header, little endian:
+// A file begins with a header, little endian:
 //
 //	magic (8), version (2), length of the meta data (2), key id (8), salt (32),
-//	tape id (16), number of the segment (4), then the sealed meta data
+//	id of its tape or journal (16), number of the file (4), then the sealed meta data
 //
 // The salt is fresh for every file and gives it a key of its own; the nonces below
 // it count: 0 the meta data (with the header as additional data), then the records.
 // A file that failed to take a record is never written again. So no nonce is used
-// twice under one key.
+// twice under one key. A sealed record is the length of its plain text (4, bound as
+// additional data), then the plain text under the file's key.
 const (
-	magic       = "pbspool\n"
+	magicBytes  = 8
 	saltBytes   = 32
-	headerBytes = 8 + 2 + 2 + keyIDBytes + saltBytes + idBytes + 4
+	headerBytes = magicBytes + 2 + 2 + keyIDBytes + saltBytes + idBytes + 4
 	idBytes     = 16
 	tagBytes    = 16
 	nonceBytes  = 12
+	lengthBytes = 4
+	sealBytes   = lengthBytes + tagBytes // what sealing adds to a record
 )
 
-type tapeID [idBytes]byte
+// ownerID tells the files of one tape or journal from those of others.
+type ownerID [idBytes]byte
 
-// header is a segment file's identity and its key.
+func newOwnerID() (id ownerID, err error) {
+	_, err = rand.Read(id[:])
+	return id, err
+}
+
+// header is a file's identity and its key.
 type header struct {
-	id   tapeID
-	seq  uint32
-	aead cipher.AEAD
+	id    ownerID
+	seq   uint32
+	aead  cipher.AEAD
+	nonce [nonceBytes]byte // memory of seal
 }
 
 // newHeader returns the header of a new file and its bytes.
-func newHeader(k *Key, id tapeID, seq uint32, meta []byte) (*header, []byte, error) {
+func newHeader(k *Key, kind fileKind, id ownerID, seq uint32, meta []byte) (*header, []byte, error) {
 	var salt [saltBytes]byte
 	if _, err := rand.Read(salt[:]); err != nil {
 		return nil, nil, err
@@ -59,7 +72,7 @@ func newHeader(k *Key, id tapeID, seq uint32, meta []byte) (*header, []byte, err
 	if err != nil {
 		return nil, nil, err
 	}
-	b := append(make([]byte, 0, headerBytes+len(meta)+tagBytes), magic...)
+	b := append(make([]byte, 0, headerBytes+len(meta)+tagBytes), kind.magic...)
 	b = binary.LittleEndian.AppendUint16(b, Version)
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(meta)))
 	b = append(b, k.id[:]...)
@@ -70,12 +83,12 @@ func newHeader(k *Key, id tapeID, seq uint32, meta []byte) (*header, []byte, err
 }
 
 // parseHeader reads a file's header and returns its meta data and what follows.
-func parseHeader(k *Key, b []byte) (h *header, meta, rest []byte, err error) {
+func parseHeader(k *Key, kind fileKind, b []byte) (h *header, meta, rest []byte, err error) {
 	switch {
 	case len(b) < headerBytes:
 		return nil, nil, nil, errTorn
-	case !bytes.HasPrefix(b, []byte(magic)):
-		return nil, nil, nil, fmt.Errorf("%w: not a spool file", ErrDamaged)
+	case !bytes.HasPrefix(b, []byte(kind.magic)):
+		return nil, nil, nil, fmt.Errorf("%w: not a %s file", ErrDamaged, kind.suffix)
 	}
 	if v := binary.LittleEndian.Uint16(b[8:]); v != Version {
 		return nil, nil, nil, fmt.Errorf("%w: format %d; this is %d", ErrVersion, v, Version)
@@ -88,7 +101,7 @@ func parseHeader(k *Key, b []byte) (h *header, meta, rest []byte, err error) {
 		return nil, nil, nil, fmt.Errorf("%w: %d bytes of meta data", ErrDamaged, n)
 	}
 	salt := b[12+keyIDBytes:][:saltBytes]
-	h = &header{id: tapeID(b[12+keyIDBytes+saltBytes:]), seq: binary.LittleEndian.Uint32(b[headerBytes-4:])}
+	h = &header{id: ownerID(b[12+keyIDBytes+saltBytes:]), seq: binary.LittleEndian.Uint32(b[headerBytes-4:])}
 	if h.aead, err = k.aead(salt); err != nil {
 		return nil, nil, nil, err
 	}
@@ -103,41 +116,39 @@ func parseHeader(k *Key, b []byte) (h *header, meta, rest []byte, err error) {
 	return h, meta, b[end:], nil
 }
 
-// nonce returns the nonce of the record with number n, counted from 1.
-func nonce(n uint32) []byte {
-	b := make([]byte, nonceBytes)
-	binary.LittleEndian.PutUint32(b, n)
-	return b
+// putNonce writes the nonce of the record with number n, counted from 1.
+func putNonce(b *[nonceBytes]byte, n uint32) []byte {
+	binary.LittleEndian.PutUint32(b[:], n)
+	return b[:]
 }
 
-// seal appends record number n. scratch is memory to write the plain text in.
-func (h *header) seal(dst, scratch []byte, n uint32, r *Record) (sealed, plain []byte) {
-	plain = appendPlain(scratch[:0], r)
+// seal appends record number n. One goroutine at a time may seal.
+func (h *header) seal(dst []byte, n uint32, plain []byte) []byte {
 	from := len(dst)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(plain)))
-	return h.aead.Seal(dst, nonce(n), plain, dst[from:from+lengthBytes]), plain
+	return h.aead.Seal(dst, putNonce(&h.nonce, n), plain, dst[from:from+lengthBytes])
 }
 
-// open reads record number n at the start of b, which it overwrites. It returns the
-// bytes that the record takes. It fails with errTorn when b is too short and with
-// ErrDamaged when the record does not verify.
-func (h *header) open(b []byte, n uint32) (Record, int, error) {
+// open reads record number n, of least to most bytes, at the start of b, which it
+// overwrites. It returns the bytes that the sealed record takes. It fails with errTorn
+// when b is too short and with ErrDamaged when the record does not verify.
+func (h *header) open(b []byte, n uint32, least, most int) (plain []byte, size int, err error) {
 	if len(b) < lengthBytes {
-		return Record{}, 0, errTorn
+		return nil, 0, errTorn
 	}
-	plain := int(binary.LittleEndian.Uint32(b))
-	if plain < headBytes || plain > headBytes+MaxPayload {
-		return Record{}, 0, fmt.Errorf("%w: record %d is said to have %d bytes", ErrDamaged, n, plain)
+	length := binary.LittleEndian.Uint32(b)
+	if length < uint32(least) || length > uint32(most) {
+		return nil, 0, fmt.Errorf("%w: record %d is said to have %d bytes", ErrDamaged, n, length)
 	}
-	size := lengthBytes + plain + tagBytes
+	size = lengthBytes + int(length) + tagBytes
 	if len(b) < size {
-		return Record{}, 0, errTorn
+		return nil, 0, errTorn
 	}
 	body := b[lengthBytes:size]
-	out, err := h.aead.Open(body[:0], nonce(n), body, b[:lengthBytes])
+	var at [nonceBytes]byte
+	plain, err = h.aead.Open(body[:0], putNonce(&at, n), body, b[:lengthBytes])
 	if err != nil {
-		return Record{}, 0, fmt.Errorf("%w: record %d does not verify", ErrDamaged, n)
+		return nil, 0, fmt.Errorf("%w: record %d does not verify", ErrDamaged, n)
 	}
-	r, err := parsePlain(out)
-	return r, size, err
+	return plain, size, nil
 }

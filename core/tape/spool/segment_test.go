@@ -30,25 +30,25 @@ func record(pos int64) Record {
 // file returns a sealed file of n records.
 func file(t testing.TB, k *Key, n int) []byte {
 	t.Helper()
-	h, b, err := newHeader(k, tapeID{7}, 3, []byte("call 1"))
+	h, b, err := newHeader(k, tapeFile, ownerID{7}, 3, []byte("call 1"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range n {
 		r := record(int64(10 + 80*i))
-		b, _ = h.seal(b, nil, uint32(i+1), &r)
+		b, _ = h.sealRecord(b, nil, uint32(i+1), &r)
 	}
 	return b
 }
 
 func TestSegmentRoundTrip(t *testing.T) {
 	k := key(t, 1)
-	h, meta, rest, err := parseHeader(k, file(t, k, 2))
-	if err != nil || string(meta) != "call 1" || h.id != (tapeID{7}) || h.seq != 3 {
+	h, meta, rest, err := parseHeader(k, tapeFile, file(t, k, 2))
+	if err != nil || string(meta) != "call 1" || h.id != (ownerID{7}) || h.seq != 3 {
 		t.Fatalf("parseHeader() = %+v, %q, %v", h, meta, err)
 	}
 	for i := range 2 {
-		got, n, err := h.open(rest, uint32(i+1))
+		got, n, err := h.openRecord(rest, uint32(i+1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestParseHeaderRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, _, _, err := parseHeader(k, tt.edit(file(t, k, 1))); !errors.Is(err, tt.want) {
+			if _, _, _, err := parseHeader(k, tapeFile, tt.edit(file(t, k, 1))); !errors.Is(err, tt.want) {
 				t.Errorf("parseHeader() = %v; want %v", err, tt.want)
 			}
 		})
@@ -119,13 +119,13 @@ func FuzzSegment(f *testing.F) {
 				b[j] ^= x
 			}
 		}
-		h, _, rest, err := parseHeader(k, b)
+		h, _, rest, err := parseHeader(k, tapeFile, b)
 		if err != nil {
 			known(t, err)
 			return
 		}
 		for i := uint32(1); len(rest) > 0; i++ {
-			r, n, err := h.open(rest, i)
+			r, n, err := h.openRecord(rest, i)
 			if err != nil {
 				known(t, err)
 				return

@@ -1,11 +1,13 @@
 // Package spool keeps audio that tapes have not settled in files, so that it
-// survives a long outage without filling memory, and the end of the process.
+// survives a long outage without filling memory, and the end of the process; and beside
+// it journals, the records that a next process needs to make sense of that audio.
 //
 // A spool is a folder. Each tape has numbered segment files there of about a
 // megabyte, deleted as soon as the tape has settled what they hold. A file holds
 // records of a second of audio or less, sealed with AES-256-GCM, one after another:
 // what a write has put there outlives a killed process, and what is older than
-// Config.SyncInterval outlives a power failure.
+// Config.SyncInterval outlives a power failure. A journal has such files too, deleted
+// when nobody needs it.
 //
 // The spool fetches audio from its tapes, in cycles that one goroutine runs, so a
 // tape's writer never waits for a disk. When space runs out or the disk fails, the
@@ -32,7 +34,7 @@ type Config struct {
 	Key *Key   // see KeyFile and ParseKey
 
 	MaxTapeBytes int64         // of one tape; DefaultMaxTapeBytes
-	MaxBytes     int64         // of all; DefaultMaxBytes
+	MaxBytes     int64         // of all, journals included, yet they alone may go beyond it; DefaultMaxBytes
 	SegmentBytes int64         // after which a tape begins its next file; DefaultSegmentBytes
 	SyncInterval time.Duration // audio that is older outlives a power failure; DefaultSyncInterval
 
@@ -80,7 +82,7 @@ const (
 	Failed        // the disk fails
 )
 
-// Spool is a folder of tapes. It is safe for concurrent use.
+// Spool is a folder of tapes and journals. It is safe for concurrent use.
 type Spool struct {
 	cfg       Config
 	log       *slog.Logger
@@ -91,31 +93,39 @@ type Spool struct {
 	state     atomic.Int32
 	errs      atomic.Int64
 	retryAt   atomic.Int64 // Unix nanoseconds; the disk is left alone until then
+	failing   atomic.Bool  // the last file could not be written or made
 
 	cycling sync.Mutex // held in a cycle; guards what follows
 	limited bool       // MaxBytes was reached
-	litter  []string   // files that nobody needs, yet could not be deleted
 	records []Record
 	sealed  []byte
 	plain   []byte
 	tapes   []*Tape
 
-	mu       sync.Mutex // guards what follows, and each segment's file
-	files    map[*Tape]struct{}
-	dirty    map[*segment]struct{}
-	newFiles bool // since the folder was synced
-	closed   bool
+	mu        sync.Mutex // guards what follows, and what sealedFile says
+	files     map[*Tape]struct{}
+	journals  map[*Journal]struct{}
+	unneeded  []*Journal          // to be deleted
+	left      []*RecoveredJournal // that nobody has resumed or discarded
+	litter    []string            // files that nobody needs, yet could not be deleted
+	dirty     map[*sealedFile]struct{}
+	newFiles  bool // since the folder was synced
+	inherited bool // an earlier process left files, unsynced maybe
+	closed    bool
 }
 
-// Open takes the folder for this process and reads what an earlier one left there;
-// see Recovered. It fails with ErrKey or ErrVersion when that cannot be read, and
-// then leaves it alone. Run must follow.
+// Open takes the folder for this process and reads what an earlier one left there; see
+// Recovered and Journals. It fails with ErrKey or ErrVersion when that cannot be read,
+// and then leaves it alone. Run must follow.
 func Open(cfg Config) (*Spool, error) {
 	cfg.setDefaults()
 	if cfg.Dir == "" || cfg.Key == nil {
 		return nil, errors.New("spool: a folder and a key are needed")
 	}
-	s := &Spool{cfg: cfg, log: cfg.Log, disk: cfg.Disk, files: make(map[*Tape]struct{}), dirty: make(map[*segment]struct{})}
+	s := &Spool{
+		cfg: cfg, log: cfg.Log, disk: cfg.Disk, dirty: make(map[*sealedFile]struct{}),
+		files: make(map[*Tape]struct{}), journals: make(map[*Journal]struct{}),
+	}
 	unlock, err := s.disk.Lock(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("spool: folder %s: %w", cfg.Dir, err)
@@ -159,11 +169,11 @@ func (s *Spool) Run(ctx context.Context) error {
 			s.sync()
 		}
 	})
-	for done := false; !done; {
+	for ctx.Err() == nil {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			done = true
+			continue
 		}
 		s.cycle()
 		select {
@@ -173,6 +183,8 @@ func (s *Spool) Run(ctx context.Context) error {
 	}
 	close(kick)
 	syncer.Wait()
+	s.shut()
+	s.cycle()
 	s.sync()
 	return s.close()
 }
@@ -197,14 +209,23 @@ func (s *Spool) cycle() {
 		f.cycle()
 	}
 	clear(s.tapes)
+	s.dropJournals()
 	s.sweep()
 }
 
 // sweep tries again to delete what could not be deleted.
 func (s *Spool) sweep() {
-	if len(s.litter) > 0 && !s.resting() {
-		s.litter = slices.DeleteFunc(s.litter, func(name string) bool { return s.disk.Remove(name) == nil })
+	if s.resting() {
+		return
 	}
+	s.mu.Lock()
+	litter := s.litter
+	s.litter = nil
+	s.mu.Unlock()
+	litter = slices.DeleteFunc(litter, func(name string) bool { return s.disk.Remove(name) == nil })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.litter = append(s.litter, litter...)
 }
 
 // resting reports whether the disk is left alone, having failed lately.
@@ -228,19 +249,28 @@ func (s *Spool) room() int64 {
 	return room
 }
 
+// shut lets nothing new in, so that the next sync is the last that is needed.
+func (s *Spool) shut() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	for _, j := range s.openJournals() {
+		j.close()
+	}
+}
+
 func (s *Spool) close() error {
 	s.cycling.Lock()
 	defer s.cycling.Unlock()
+	var errs []error
+	for _, j := range s.openJournals() {
+		errs = append(errs, j.closeFiles())
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
-	var errs []error
 	for f := range s.files {
 		for _, seg := range f.segments() {
-			if seg.fd != nil {
-				errs = append(errs, seg.fd.Close())
-				seg.fd = nil
-			}
+			errs = append(errs, s.closeFile(seg.sealedFile))
 		}
 	}
 	return errors.Join(append(errs, s.unlock.Close())...)
@@ -248,15 +278,19 @@ func (s *Spool) close() error {
 
 // Stats is what a spool holds and met.
 type Stats struct {
-	Tapes  int   // with or without files
-	Bytes  int64 // on disk
-	Errors int64 // of the disk
-	State  State
+	Tapes    int   // with or without files
+	Journals int   // that have not been removed
+	Bytes    int64 // on disk
+	Errors   int64 // of the disk
+	State    State
 }
 
 // Stats returns the numbers of now.
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{Tapes: len(s.files), Bytes: s.used.Load(), Errors: s.errs.Load(), State: State(s.state.Load())}
+	return Stats{
+		Tapes: len(s.files), Journals: len(s.journals) - len(s.unneeded),
+		Bytes: s.used.Load(), Errors: s.errs.Load(), State: State(s.state.Load()),
+	}
 }

@@ -14,25 +14,25 @@ func (s *Spool) sync() {
 		return
 	}
 	s.mu.Lock()
-	dirty, newFiles := s.dirty, s.newFiles
-	s.dirty, s.newFiles = make(map[*segment]struct{}, len(dirty)), false
+	dirty, newFiles, inherited := s.dirty, s.newFiles, s.inherited
+	s.dirty, s.newFiles, s.inherited = make(map[*sealedFile]struct{}, len(dirty)), false, false
 	s.mu.Unlock()
-	if err := s.syncFiles(dirty, newFiles); err != nil {
+	if err := s.syncFiles(dirty, newFiles, inherited); err != nil {
 		s.mu.Lock()
-		for seg := range dirty {
-			if seg.fd != nil {
-				s.dirty[seg] = struct{}{} // again, after a rest
+		for f := range dirty {
+			if f.fd != nil {
+				s.dirty[f] = struct{}{} // again, after a rest
 			}
 		}
-		s.newFiles = s.newFiles || newFiles
+		s.newFiles, s.inherited = s.newFiles || newFiles, inherited
 		s.mu.Unlock()
 		s.failed(fmt.Errorf("sync: %w", err))
 		return
 	}
-	for seg := range dirty {
-		s.synced(seg)
+	for f := range dirty {
+		s.synced(f)
 	}
-	if len(dirty) > 0 && !s.resting() {
+	if len(dirty) > 0 && !s.resting() && !s.failing.Load() {
 		s.succeeded()
 	}
 }
@@ -41,16 +41,16 @@ func (s *Spool) sync() {
 // that file system.
 const manyFiles = 16
 
-func (s *Spool) syncFiles(dirty map[*segment]struct{}, newFiles bool) error {
-	if len(dirty) >= manyFiles {
+func (s *Spool) syncFiles(dirty map[*sealedFile]struct{}, newFiles, inherited bool) error {
+	if len(dirty) >= manyFiles || inherited {
 		if all, err := s.disk.SyncAll(s.cfg.Dir); all || err != nil {
 			return err
 		}
 	}
 	var errs []error
-	for seg := range dirty {
+	for f := range dirty {
 		s.mu.Lock()
-		fd := seg.fd
+		fd := f.fd
 		s.mu.Unlock()
 		if fd == nil {
 			continue // deleted
@@ -67,16 +67,15 @@ func (s *Spool) syncFiles(dirty map[*segment]struct{}, newFiles bool) error {
 
 // synced closes a file that is finished. One that was finished after it was synced
 // is dirty again.
-func (s *Spool) synced(seg *segment) {
+func (s *Spool) synced(f *sealedFile) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, again := s.dirty[seg]; again || !seg.finished || seg.fd == nil {
+	if _, again := s.dirty[f]; again || !f.finished {
 		return
 	}
-	if err := seg.fd.Close(); err != nil {
-		s.log.Warn("spool: close", "file", seg.name, "err", err)
+	if err := s.closeFile(f); err != nil {
+		s.log.Warn("spool: close", "file", f.name, "err", err)
 	}
-	seg.fd = nil
 }
 
 // failed leaves the disk alone for a while after an error, and reports the first of

@@ -1,11 +1,7 @@
 package spool
 
 import (
-	"crypto/rand"
-	"errors"
 	"fmt"
-	"io"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,7 +10,7 @@ import (
 // Tape is the files of one tape.
 type Tape struct {
 	s       *Spool
-	id      tapeID
+	id      ownerID
 	meta    []byte
 	source  Source
 	settled atomic.Int64
@@ -32,14 +28,9 @@ type Tape struct {
 
 // segment is one file.
 type segment struct {
-	*header
-	name     string
-	size     int64 // changed in cycles alone
-	records  uint32
-	end      int64   // position after its last record
-	index    []entry // of audio, by position; guarded by Tape.mu
-	fd       File    // while it is written or unsynced; guarded by Spool.mu
-	finished bool    // never written again; guarded by Spool.mu
+	*sealedFile
+	end   int64   // position after its last record
+	index []entry // of audio, by position; guarded by Tape.mu
 }
 
 // Add returns the files for a tape; meta describes it to whoever finds them after
@@ -48,21 +39,18 @@ func (s *Spool) Add(meta []byte, source Source) (*Tape, error) {
 	if len(meta) > MaxMeta {
 		return nil, fmt.Errorf("spool: %d bytes of meta data; at most %d fit", len(meta), MaxMeta)
 	}
-	f := &Tape{s: s, meta: slices.Clone(meta), source: source}
-	if _, err := rand.Read(f.id[:]); err != nil {
+	id, err := newOwnerID()
+	if err != nil {
 		return nil, err
 	}
-	return f, s.add(f)
-}
-
-func (s *Spool) add(f *Tape) error {
+	f := &Tape{s: s, id: id, meta: slices.Clone(meta), source: source}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return errors.New("spool: closed")
+		return nil, ErrClosed
 	}
 	s.files[f] = struct{}{}
-	return nil
+	return f, nil
 }
 
 // State says whether audio is being written.
@@ -156,40 +144,30 @@ func (f *Tape) write(recs []Record) error {
 	if err != nil {
 		return err
 	}
-	number := seg.records
+	before, number := seg.size, seg.records
 	var index []entry
 	for i := range recs {
 		number++
 		from := len(sealed)
-		sealed, f.s.plain = seg.seal(sealed, f.s.plain, number, &recs[i])
+		sealed, f.s.plain = seg.sealRecord(sealed, f.s.plain, number, &recs[i])
 		if recs[i].Kind == Audio {
-			index = append(index, newEntry(&recs[i], seg.size+int64(from), len(sealed)-from, number))
+			index = append(index, newEntry(&recs[i], before+int64(from), len(sealed)-from, number))
 		}
 	}
 	f.s.sealed = sealed[:0]
-	n, err := seg.fd.Write(sealed)
-	if err == nil && n < len(sealed) {
-		err = io.ErrShortWrite
-	}
+	err = f.s.write(seg.sealedFile, sealed, uint32(len(recs)))
+	f.bytes += seg.size - before
 	if err != nil {
-		f.abandon(seg, n)
-		return fmt.Errorf("write %s: %w", seg.name, err)
+		if seg.records == 0 {
+			f.drop1(len(f.segs) - 1)
+		}
+		return err
 	}
-	f.grow(seg, int64(n))
-	seg.records, seg.end = number, recs[len(recs)-1].End()
+	seg.end = recs[len(recs)-1].End()
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	seg.index = append(seg.index, index...)
-	f.mu.Unlock()
-	f.s.mu.Lock()
-	f.s.dirty[seg] = struct{}{}
-	f.s.mu.Unlock()
 	return nil
-}
-
-func (f *Tape) grow(seg *segment, n int64) {
-	seg.size += n
-	f.bytes += n
-	f.s.used.Add(n)
 }
 
 // open returns the file to write to, and the bytes that must come first in it.
@@ -198,46 +176,18 @@ func (f *Tape) open() (*segment, []byte, error) {
 		if seg := f.segs[n-1]; seg.size < f.s.cfg.SegmentBytes {
 			return seg, f.s.sealed[:0], nil
 		}
-		f.finish(f.segs[n-1])
+		f.s.finish(f.segs[n-1].sealedFile)
 	}
 	f.seq++
-	h, first, err := newHeader(f.s.cfg.Key, f.id, f.seq, f.meta)
+	file, first, err := f.s.create(tapeFile, f.id, f.seq, f.meta)
 	if err != nil {
 		return nil, nil, err
 	}
-	name := filepath.Join(f.s.cfg.Dir, fmt.Sprintf("%x-%08x%s", f.id, f.seq, suffix))
-	fd, err := f.s.disk.Create(name)
-	if err != nil {
-		return nil, nil, fmt.Errorf("create: %w", err)
-	}
-	seg := &segment{header: h, name: name, fd: fd}
+	seg := &segment{sealedFile: file}
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.segs = append(f.segs, seg)
-	f.mu.Unlock()
-	f.s.mu.Lock()
-	f.s.newFiles = true
-	f.s.mu.Unlock()
 	return seg, append(f.s.sealed[:0], first...), nil
-}
-
-// finish makes seg the last of its records; it is closed when it has been synced.
-func (f *Tape) finish(seg *segment) {
-	f.s.mu.Lock()
-	defer f.s.mu.Unlock()
-	seg.finished = true
-	f.s.dirty[seg] = struct{}{}
-}
-
-// abandon gives up a file of which n bytes too many were written: nothing may be
-// sealed again under the numbers that they took.
-func (f *Tape) abandon(seg *segment, n int) {
-	if err := seg.fd.Truncate(seg.size); err != nil {
-		f.grow(seg, int64(n)) // they stay; their audio comes again in the next file
-	}
-	f.finish(seg)
-	if seg.records == 0 {
-		f.drop1(len(f.segs) - 1)
-	}
 }
 
 // drop deletes the n oldest files.
@@ -252,18 +202,6 @@ func (f *Tape) drop1(i int) {
 	f.mu.Lock()
 	f.segs = slices.Delete(f.segs, i, i+1)
 	f.mu.Unlock()
-	f.s.mu.Lock()
-	fd := seg.fd
-	seg.fd = nil
-	delete(f.s.dirty, seg)
-	f.s.mu.Unlock()
-	if fd != nil {
-		_ = fd.Close() // nothing in it is needed
-	}
 	f.bytes -= seg.size
-	f.s.used.Add(-seg.size)
-	if err := f.s.disk.Remove(seg.name); err != nil {
-		f.s.log.Warn("spool: cannot delete a file that nobody needs; will try again", "file", seg.name, "err", err)
-		f.s.litter = append(f.s.litter, seg.name)
-	}
+	f.s.delete(seg.sealedFile)
 }
