@@ -81,6 +81,10 @@ type LegInfo struct {
 	// SID. The host may add a suffix. Empty lets the host choose.
 	Conversation string
 	From, To     E164
+	// Aliases are further names by which people and desktops look for the call, such as
+	// the id of the session that the vendor's desktop shows. The newest call with one is
+	// found by it.
+	Aliases []string
 	// Claims is what the vendor's message merely says, by the vendor's own names: custom
 	// parameters, headers. Routing rules may match it; it never proves anything.
 	Claims map[string]string
@@ -149,8 +153,11 @@ type Note struct {
 	// Samples goes with NoteGap (how many samples the next frame's Pos skips on purpose)
 	// and NoteDropped (how many samples the adapter threw away).
 	Samples int64
-	// Fields is vendor metadata for NoteMetadata, by the vendor's names.
+	// Fields is vendor metadata for NoteMetadata, by the vendor's names. They become
+	// attributes of the call; a later value replaces the earlier.
 	Fields map[string]string
+	// Aliases go with NoteMetadata: further names of the call, as in LegInfo.
+	Aliases []string
 }
 
 // NoteKind is the kind of a Note.
@@ -174,6 +181,9 @@ const (
 type Control struct {
 	Kind   ControlKind
 	Reason string // for people and logs
+	// Reconnect goes with ControlEnd: the call is still wanted, but not here, because the
+	// host is leaving. A vendor that can should connect again.
+	Reconnect bool
 }
 
 // ControlKind is the kind of a Control.

@@ -6,16 +6,22 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/patchbay/patchbay/core/adapter"
 	"github.com/patchbay/patchbay/core/assist"
 	"github.com/patchbay/patchbay/core/call"
 	"github.com/patchbay/patchbay/core/tape"
+	"github.com/patchbay/patchbay/core/tape/spool"
 )
 
-// Collector gives Prometheus what calls and their Agent Assist sessions count. Its
-// labels have few and constant values; nothing in it is about a single caller.
+// Collector gives Prometheus what calls, their Agent Assist sessions and the spool
+// count. Its labels have few and constant values; nothing in it is about a single
+// caller. What follows from events is counted in core/telemetry.
 type Collector struct {
 	calls *call.Manager
 	stats *assist.Stats
+	// Spool returns the numbers of the spool. Nil, or set before the collector is
+	// registered.
+	Spool func() spool.Stats
 }
 
 // NewCollector returns a collector to register.
@@ -23,91 +29,113 @@ func NewCollector(calls *call.Manager, stats *assist.Stats) *Collector {
 	return &Collector{calls: calls, stats: stats}
 }
 
-func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("patchbay_"+name, help, labels, nil)
+// number is a metric of the collector.
+type number struct {
+	*prometheus.Desc
+	kind prometheus.ValueType
+}
+
+func gauge(name, help string, labels ...string) number {
+	return number{prometheus.NewDesc("patchbay_"+name, help, labels, nil), prometheus.GaugeValue}
+}
+
+func counter(name, help string, labels ...string) number {
+	return number{prometheus.NewDesc("patchbay_"+name+"_total", help, labels, nil), prometheus.CounterValue}
+}
+
+// emit hands a value over.
+func (n number) emit(ch chan<- prometheus.Metric, value float64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(n.Desc, n.kind, value, labels...)
 }
 
 var (
-	descLive    = desc("calls_live", "Calls that have not ended.")
-	descStarted = desc("calls_started_total", "Calls that were admitted.")
-	descRefused = desc("legs_refused_total", "Legs that were refused.", "reason")
-	descAudio   = desc("live_audio_seconds", "Audio of the calls that have not ended, by what became of it.", "state")
-	descLost    = desc("live_audio_lost_seconds", "Audio of the calls that have not ended that never came; silence is in its place.")
-	descQuota   = desc("assist_quota_left", "Stream starts, or sessions, that a quota allows now.", "kind", "project", "region", "model")
-	descEnded   = desc("assist_streams_ended_total", "Agent Assist streams that ended, by cause.", "cause")
+	live    = gauge("calls_live", "Calls that have not ended.")
+	started = counter("calls_started", "Calls that were admitted.")
+	refused = counter("legs_refused", "Legs that were refused.", "reason")
+
+	liveAudio = gauge("live_audio_seconds", "Audio of the calls that have not ended, by what became of it.", "state")
+	liveLost  = gauge("live_audio_lost_seconds", "Audio of the calls that have not ended that never came; silence is in its place.")
+
+	spoolTapes    = gauge("spool_tapes", "Tapes that the spool keeps.")
+	spoolJournals = gauge("spool_journals", "Journals of calls that the spool keeps.")
+	spoolBytes    = gauge("spool_bytes", "What the spool holds on disk.")
+	spoolErrors   = counter("spool_errors", "Errors of the spool's disk.")
+	spoolState    = gauge("spool_state", "1 for the state that the spool is in: writing, full or failed.", "state")
 )
 
-// assistMetrics are the plain counters and gauges of assist.Stats.
-var assistMetrics = []struct {
-	desc *prometheus.Desc
-	kind prometheus.ValueType
-	read func(*assist.Stats) int64
-}{
-	{desc("assist_sessions_live", "Agent Assist sessions that run."), prometheus.GaugeValue, func(s *assist.Stats) int64 { return s.Sessions.Load() }},
-	{desc("assist_conversations_total", "Conversations that were set up."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.Conversations.Load() }},
-	{desc("assist_streams_live", "Agent Assist streams that are open."), prometheus.GaugeValue, func(s *assist.Stats) int64 { return s.StreamsOpen.Load() }},
-	{desc("assist_streams_opened_total", "Agent Assist streams that were opened."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.StreamsOpened.Load() }},
-	{desc("assist_samples_sent_total", "Samples sent to Agent Assist, replays included."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.SamplesSent.Load() }},
-	{desc("assist_samples_replayed_total", "Samples sent again after a stream broke."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.SamplesReplayed.Load() }},
-	{desc("assist_interims_total", "Interim transcripts."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.Interims.Load() }},
-	{desc("assist_finals_total", "Final transcripts."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.Finals.Load() }},
-	{desc("assist_messages_total", "Messages that Agent Assist stored."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.Messages.Load() }},
-	{desc("assist_suggestions_total", "Suggestions."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.Suggestions.Load() }},
-	{desc("assist_suggestion_errors_total", "Answers that a feature could not give."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.SuggestionErrors.Load() }},
-	{desc("assist_failures_total", "Conversations and tracks that get no more help."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.Failures.Load() }},
-	{desc("assist_starts_waiting", "Streams that wait for their turn under a quota."), prometheus.GaugeValue, func(s *assist.Stats) int64 { return s.StartsWaiting.Load() }},
-	{desc("assist_starts_delayed_total", "Streams that had to wait for a quota."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.StartsDelayed.Load() }},
-	{desc("assist_quota_refusals_total", "Streams that Google refused for a quota."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.QuotaRefusals.Load() }},
-	{desc("assist_messages_missing_total", "Finals whose stored message never came."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.Unstored.Load() }},
-	{desc("assist_contradictions_total", "Results that cannot be right and were not believed."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.Contradictions.Load() }},
-	{desc("assist_offsets_clamped_total", "Stream offsets that could not be right and were corrected."), prometheus.CounterValue, func(s *assist.Stats) int64 { return s.Clamped.Load() }},
-}
+// refusals are the reasons to refuse a leg.
+var refusals = []adapter.RefusalReason{adapter.RefusedFull, adapter.RefusedDraining, adapter.RefusedNoRoute, adapter.RefusedInvalid,
+	adapter.RefusedGone, adapter.RefusedNotYours}
+
+// spoolStates are the words for the states of a spool.
+var spoolStates = map[spool.State]string{spool.Writing: "writing", spool.Full: "full", spool.Failed: "failed"}
 
 // Describe names the metrics.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descLive, descStarted, descRefused, descAudio, descLost, descQuota, descEnded} {
-		ch <- d
+	numbers := []number{live, started, refused, liveAudio, liveLost}
+	numbers = append(numbers, audioNumbers()...)
+	numbers = append(numbers, assistNumbers()...)
+	if c.Spool != nil {
+		numbers = append(numbers, spoolTapes, spoolJournals, spoolBytes, spoolErrors, spoolState)
 	}
-	for _, m := range assistMetrics {
-		ch <- m.desc
+	for _, n := range numbers {
+		ch <- n.Desc
 	}
+	ch <- handover
 }
 
 // Collect reads the counters as they stand.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	stats := c.calls.Stats()
-	ch <- prometheus.MustNewConstMetric(descLive, prometheus.GaugeValue, float64(stats.Live))
-	ch <- prometheus.MustNewConstMetric(descStarted, prometheus.CounterValue, float64(stats.Started))
+	live.emit(ch, float64(stats.Live))
+	started.emit(ch, float64(stats.Started))
+	counts := make(map[string]float64)
 	for reason, n := range stats.Refused {
-		ch <- prometheus.MustNewConstMetric(descRefused, prometheus.CounterValue, float64(n), string(reason))
+		counts[string(reason)] = float64(n)
 	}
-	audio, lost := c.audio()
-	for _, state := range slices.Sorted(maps.Keys(audio)) {
-		ch <- prometheus.MustNewConstMetric(descAudio, prometheus.GaugeValue, audio[state], state)
-	}
-	ch <- prometheus.MustNewConstMetric(descLost, prometheus.GaugeValue, lost)
-	for _, m := range assistMetrics {
-		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.read(c.stats)))
-	}
-	left := make(map[[4]string]float64) // the tightest, where credentials or endpoints differ
-	for _, q := range c.stats.Quotas() {
-		key := [4]string{string(q.Kind), q.Project, q.Region, q.Model}
-		if n, known := left[key]; !known || q.Left < n {
-			left[key] = q.Left
-		}
-	}
-	for key, n := range left {
-		ch <- prometheus.MustNewConstMetric(descQuota, prometheus.GaugeValue, n, key[:]...)
-	}
-	for cause, n := range c.stats.Ended() {
-		ch <- prometheus.MustNewConstMetric(descEnded, prometheus.CounterValue, float64(n), cause)
+	emitWords(ch, refused, refusals, counts)
+	c.collectLive(ch)
+	c.collectAudio(ch)
+	c.collectAssist(ch)
+	c.collectHandover(ch)
+	if c.Spool != nil {
+		collectSpool(ch, c.Spool())
 	}
 }
 
-// audio adds up the ledgers of the live calls, in seconds: by state, and what of it
-// is silence in the place of lost audio.
-func (c *Collector) audio() (byState map[string]float64, lost float64) {
-	byState = make(map[string]float64)
+// emitWords emits a value for each of the words that a label may have, 0 where counts
+// has none: a series does not come with its first value. Other words are "other".
+func emitWords[W ~string](ch chan<- prometheus.Metric, n number, words []W, counts map[string]float64) {
+	other := 0.0
+	for word, value := range counts {
+		if !slices.Contains(words, W(word)) {
+			other += value
+		}
+	}
+	for _, word := range words {
+		n.emit(ch, counts[string(word)], string(word))
+	}
+	n.emit(ch, other, "other")
+}
+
+func collectSpool(ch chan<- prometheus.Metric, s spool.Stats) {
+	spoolTapes.emit(ch, float64(s.Tapes))
+	spoolJournals.emit(ch, float64(s.Journals))
+	spoolBytes.emit(ch, float64(s.Bytes))
+	spoolErrors.emit(ch, float64(s.Errors))
+	for state, word := range spoolStates {
+		is := 0.0
+		if s.State == state {
+			is = 1
+		}
+		spoolState.emit(ch, is, word)
+	}
+}
+
+// collectLive adds up the ledgers of the live calls, in seconds: by state, and what
+// of it is silence in the place of lost audio.
+func (c *Collector) collectLive(ch chan<- prometheus.Metric) {
+	byState, lost := make(map[string]float64), 0.0
 	for state := range statesOf(tape.Ledger{}) {
 		byState[state] = 0 // a series does not come and go with the calls
 	}
@@ -123,7 +151,10 @@ func (c *Collector) audio() (byState map[string]float64, lost float64) {
 			lost += float64(t.Ledger.Lost) / rate
 		}
 	}
-	return byState, lost
+	for _, state := range slices.Sorted(maps.Keys(byState)) {
+		liveAudio.emit(ch, byState[state], state)
+	}
+	liveLost.emit(ch, lost)
 }
 
 // statesOf returns the states of a track's positions; they add up to all there are.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -55,6 +56,7 @@ type listEventsInput struct {
 	CallPath
 	After uint64 `query:"after" doc:"Only events with a higher seq."`
 	Limit int    `query:"limit" default:"1000" minimum:"1" maximum:"10000"`
+	Debug bool   `query:"debug" doc:"The flight recorder's events too: why the host did what it did."`
 }
 
 type listEventsOutput struct{ Body EventList }
@@ -64,14 +66,25 @@ func (s *Server) listEvents(_ context.Context, in *listEventsInput) (*listEvents
 	if err != nil {
 		return nil, err
 	}
-	out := EventList{Call: c.ID(), Events: c.Events().Since(in.After, in.Limit), Next: in.After}
-	if n := len(out.Events); n > 0 {
-		out.Next = out.Events[n-1].Seq
-	} else {
-		out.Events = []event.Event{}
+	out := EventList{Call: c.ID(), Events: []event.Event{}, Next: in.After}
+	for len(out.Events) < in.Limit {
+		more := c.Events().Since(out.Next, in.Limit-len(out.Events))
+		if len(more) == 0 {
+			break
+		}
+		out.Next = more[len(more)-1].Seq
+		out.Events = append(out.Events, wanted(more, in.Debug)...)
 	}
 	out.Complete = complete(c.Events(), out.Next)
 	return &listEventsOutput{Body: out}, nil
+}
+
+// wanted leaves the debug events out where nobody asked for them.
+func wanted(events []event.Event, debug bool) []event.Event {
+	if debug {
+		return events
+	}
+	return slices.DeleteFunc(events, func(e event.Event) bool { return e.Kind.Debug() })
 }
 
 // complete reports whether the log is closed with nothing after seq.
@@ -85,6 +98,7 @@ func complete(log *event.Log, seq uint64) bool {
 type streamEventsInput struct {
 	CallPath
 	After       uint64 `query:"after" doc:"Only events with a higher seq."`
+	Debug       bool   `query:"debug" doc:"The flight recorder's events too: why the host did what it did."`
 	LastEventID uint64 `header:"Last-Event-ID" doc:"The same, as browsers send it when they come back; it goes before after."`
 }
 
@@ -107,7 +121,7 @@ func (s *Server) streamEvents(ctx context.Context, in *streamEventsInput) (*huma
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		defer leave()
 		_, w := humago.Unwrap(hc)
-		st := &stream{w: w, control: http.NewResponseController(w), heartbeat: s.heartbeat, timeout: s.writeTimeout}
+		st := &stream{w: w, control: http.NewResponseController(w), heartbeat: s.heartbeat, timeout: s.writeTimeout, debug: in.Debug}
 		if err := st.follow(ctx, c.Events(), after); err != nil {
 			s.log.Debug("api: an event stream ended early", "call", c.ID(), "err", err)
 		}
@@ -121,6 +135,7 @@ type stream struct {
 	control   *http.ResponseController
 	heartbeat time.Duration
 	timeout   time.Duration
+	debug     bool   // debug events go out too
 	buf       []byte // what was not written yet
 }
 
@@ -136,11 +151,11 @@ func (s *stream) follow(ctx context.Context, log *event.Log, after uint64) error
 		events, err := s.next(ctx, log, after)
 		switch {
 		case err == nil:
-			for _, e := range events {
+			after = events[len(events)-1].Seq
+			for _, e := range wanted(events, s.debug) {
 				if err := s.add(e); err != nil {
 					return err
 				}
-				after = e.Seq
 			}
 		case errors.Is(err, io.EOF):
 			s.buf = sse.Append(s.buf, sse.Message{Event: EndEvent, Data: []byte("{}")})

@@ -75,8 +75,8 @@ func TestStreamResumes(t *testing.T) {
 		all[seq] = true
 	}
 	for _, e := range p.call.Events().Since(0, 0) {
-		if !all[e.Seq] {
-			t.Errorf("event %d (%s) was never sent", e.Seq, e.Kind)
+		if all[e.Seq] == e.Kind.Debug() { // nobody asked for those
+			t.Errorf("event %d (%s) was sent: %v", e.Seq, e.Kind, all[e.Seq])
 		}
 	}
 

@@ -20,6 +20,7 @@ var errOver = errors.New("assist: the conversation is over")
 func (t *track) admit(ctx context.Context) (trial bool, err error) {
 	defer t.s.hinder()()
 	circuit, governor := t.s.clients.circuit, t.s.pool.governor
+	defer t.waiting()()
 	governor.update(t.claim, 1, time.Time{})
 	for {
 		trial, err = circuit.pass(ctx, t.s.calling, true, t.s.probe, t.hindered)
@@ -47,9 +48,40 @@ func (t *track) admit(ctx context.Context) (trial bool, err error) {
 	}
 }
 
+// waiting notes how long the track waits for a start: in the flight recorder once that
+// takes longer than a chunk. The function that it returns ends it.
+func (t *track) waiting() (ended func()) {
+	begin := time.Now()
+	told := make(chan struct{})
+	late := time.AfterFunc(chunk, func() {
+		defer close(told)
+		if !t.s.clients.circuit.holds() { // else hindered told
+			t.decide(decision{what: didWait, text: t.shortOf()})
+		}
+	})
+	return func() {
+		t.waited = time.Since(begin)
+		if !late.Stop() {
+			<-told
+			t.decide(decision{what: didGoOn, text: "a stream may start", took: t.waited})
+		}
+	}
+}
+
+// shortOf says which quota the track waits for.
+func (t *track) shortOf() string {
+	for _, q := range t.need {
+		if l := t.s.pool.opts.Budget.Level(q); l.Left < 1 || l.Blocked > 0 {
+			return fmt.Sprintf("for the quota %s of project %s: %.1f of %d are left", q.Kind, q.Project, l.Left, q.Limit)
+		}
+	}
+	return "for others who wait for the same quota"
+}
+
 // hindered notes why the track waits for Google.
 func (t *track) hindered(err error) {
 	t.setError(googleWords(err))
+	t.decide(decision{what: didWait, text: "Agent Assist does not serve us; one asks for all", err: err})
 	if mendable(err) {
 		t.tellRefused(t.s.conv.explain(stepStream, err))
 		return

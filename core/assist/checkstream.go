@@ -47,7 +47,7 @@ type echo struct {
 }
 
 func (e echo) String() string {
-	s := fmt.Sprintf("%d finals, %d stored messages, %d suggestions", e.finals, e.messages, e.suggestions)
+	s := fmt.Sprintf("%s, %s, %s", counted(e.finals, "final"), counted(e.messages, "stored message"), counted(e.suggestions, "suggestion"))
 	if e.first > 0 {
 		s += fmt.Sprintf("; first text after %v", e.first.Round(10*time.Millisecond))
 	}
@@ -55,6 +55,14 @@ func (e echo) String() string {
 		s += "; speech model " + e.model
 	}
 	return s
+}
+
+// counted is "1 final", "2 finals".
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 func (e echo) fix() string {

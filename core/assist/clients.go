@@ -25,6 +25,7 @@ type clients struct {
 	opts   Options
 
 	circuit *circuit
+	bidi    bidiForm
 
 	opening       sync.Mutex // held while open looks for credentials
 	dial          []option.ClientOption

@@ -41,6 +41,9 @@ type Conversation struct {
 	Model     string // speech model; empty means the profile's
 	Transport Transport
 	Call      string // patchbay's id of the call, for logs
+	// Resume is what an earlier process of the host made of the conversation; nil when
+	// it is new.
+	Resume *Resume
 	// WordTimes asks for the times of words in finals.
 	WordTimes bool
 	// StoreMissing writes the finals that Agent Assist has no message of with
@@ -48,6 +51,16 @@ type Conversation struct {
 	// knows whether its features use them.
 	StoreMissing bool
 }
+
+// Resume says what of a conversation exists at Google's already.
+type Resume struct {
+	Conversation string             // full name
+	Participants map[Speaker]string // full names
+}
+
+// Speaker is who has a participant: the role of a participant cannot change, so a
+// speaker whose role is corrected gets another.
+type Speaker struct{ ID, Role string } // as in event.TrackRef
 
 // Conversation ids, as documented at CreateConversationRequest.conversation_id.
 var validID = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_-]{2,63}$`)
@@ -96,9 +109,11 @@ type Track struct {
 	Audio    Audio
 	Language string // BCP-47; empty means the conversation's
 	UserID   string // obfuscated external id of the speaker, optional, at most 256 characters
+	changes  []languageChange
+	Finals   int // utterances of the track that an earlier process of the host has seen to their end
 }
 
-// Audio is a track's tape as this package needs it. Next and Wait are called by
+// Audio is a track's tape as this package needs it. Next, Wait and WaitLoud are called by
 // one goroutine, the other methods by two.
 type Audio interface {
 	// Next returns the audio at the reader's position in buf's memory: d long, or
@@ -109,6 +124,10 @@ type Audio interface {
 	Next(ctx context.Context, buf []byte, d time.Duration) (media.Chunk, error)
 	// Wait returns nil when Next would give audio, io.EOF when none will come.
 	Wait(ctx context.Context) error
+	// WaitLoud returns nil when audio above level waits to be read. Quieter audio before
+	// it is silent and never read, but for the last keep of it; spared is how much of
+	// that Rewind had counted. It returns io.EOF when no loud audio will come.
+	WaitLoud(ctx context.Context, level float64, keep time.Duration) (spared int64, err error)
 	// Recognised says that a final covers everything before pos.
 	Recognised(pos int64)
 	// Settle says that a stream ended cleanly: everything before pos is silent or
@@ -124,8 +143,13 @@ type Audio interface {
 	Discard(pos int64, reason string)
 	// At maps a position to the call's clock.
 	At(pos int64) time.Time
+	// Came returns when the audio before pos was complete: as At, but not smoothed for
+	// what came last.
+	Came(pos int64) time.Time
 	// Pending returns how much audio waits to be read.
 	Pending() time.Duration
+	// End returns the position after the newest audio.
+	End() int64
 }
 
 // Why audio was given up.

@@ -33,6 +33,7 @@ func (st *stream) feed(ctx context.Context, c media.Chunk, stalled *time.Timer) 
 		if err != nil {
 			return causeServer // the receiver learns why
 		}
+		t.handedOver(c.End())
 		starved.Reset(o.wall(starveAfter))
 		if sent-settled >= time.Second && !t.results.open.Load() {
 			t.audio.SettleQuiet(quietAge)
@@ -43,6 +44,8 @@ func (st *stream) feed(ctx context.Context, c media.Chunk, stalled *time.Timer) 
 			return causeForced
 		case st.age() >= st.marks.pauseMark() && st.pausing() && st.mayRotate():
 			return causePlanned
+		case st.silent():
+			return causeParked
 		case pace.wait(ctx, c.Format.Duration(c.End()-c.Pos), sent) != nil:
 			return stopCause(ctx)
 		}
@@ -60,6 +63,9 @@ func (st *stream) feed(ctx context.Context, c media.Chunk, stalled *time.Timer) 
 		case c.Format != st.pos.format:
 			t.held = &c
 			return causeFormat
+		case t.languageOf(c) != t.spoken:
+			t.held = &c
+			return causeLanguage
 		}
 	}
 }

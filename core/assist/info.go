@@ -40,6 +40,7 @@ type TrackState string
 const (
 	StateWaiting   TrackState = "waiting"   // for audio, for the conversation, or between two streams
 	StateStreaming TrackState = "streaming" // a stream is open
+	StateParked    TrackState = "parked"    // nobody speaks: the next stream opens with the next word
 	StateRetrying  TrackState = "retrying"  // a stream broke; the next follows after a pause
 	StateRefused   TrackState = "refused"   // an operator must act; the audio waits, and it is tried again each minute
 	StateEnded     TrackState = "ended"
@@ -60,7 +61,7 @@ func (s *Session) Info() Info {
 	info := Info{Conversation: s.name, Profile: s.conv.profileName(), Transport: s.conv.transport(), Problem: s.problem,
 		Participants: []Participant{}, Tracks: []TrackInfo{}}
 	for who, p := range s.participants {
-		info.Participants = append(info.Participants, Participant{Speaker: who.id, Role: p.role, Name: p.name})
+		info.Participants = append(info.Participants, Participant{Speaker: who.ID, Role: p.role, Name: p.name})
 	}
 	slices.SortFunc(info.Participants, func(a, b Participant) int {
 		return cmp.Or(strings.Compare(a.Speaker, b.Speaker), strings.Compare(a.Role, b.Role))

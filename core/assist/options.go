@@ -31,6 +31,11 @@ type Options struct {
 	// the same each time; 0 means that it is not.
 	Jitter float64
 	Seed   uint64
+	// ParkAfter is how long nobody speaks on a track until its stream is closed; the next
+	// one opens with the next word. Negative means never: silence is sent as it comes.
+	ParkAfter time.Duration
+	// SpeechLevel is the loudness, in dBFS over 20 ms, above which audio may be speech.
+	SpeechLevel float64
 	// ReplayLimit bounds the audio that is sent again after an unclean end.
 	ReplayLimit time.Duration
 	// Quotas are the numbers for every Google that names none of its own; zero fields
@@ -90,6 +95,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Budget == nil {
 		o.Budget = newLocalBudget(o.TimeScale)
+	}
+	if o.ParkAfter == 0 {
+		o.ParkAfter = DefaultParkAfter
+	}
+	if o.SpeechLevel == 0 {
+		o.SpeechLevel = DefaultSpeechLevel
 	}
 	if o.ReplayLimit <= 0 {
 		o.ReplayLimit = DefaultReplayLimit

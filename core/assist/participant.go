@@ -11,10 +11,6 @@ import (
 	"github.com/patchbay/patchbay/core/event"
 )
 
-// speaker is who has a participant: the role of a participant cannot change, so a
-// speaker whose role is corrected gets another.
-type speaker struct{ id, role string }
-
 // participant is a speaker at Google's. Only one stream at a time speaks for it.
 type participant struct {
 	role   string // event.TrackRef.Role

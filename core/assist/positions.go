@@ -15,8 +15,10 @@ type positions struct {
 	sent    int64 // samples of the stream
 	final   int64 // stream samples that finals cover
 	onsets  []int64
-	quiet   int64 // samples since the last loud chunk
-	spoke   bool  // there was a loud chunk
+	quiet   int64   // samples since the last loud chunk
+	spoke   bool    // there was a loud chunk
+	speech  float64 // loudness above which audio may be speech
+	still   int64   // samples since such audio; those of earlier streams count too
 	clamped int
 }
 
@@ -37,7 +39,13 @@ func (p *positions) add(c media.Chunk) {
 	if len(p.pieces) == 0 || p.tape(p.sent) != c.Pos {
 		p.pieces = append(p.pieces, piece{stream: p.sent, tape: c.Pos})
 	}
-	if media.Level(c.Format.Encoding, c.Payload) > loudness {
+	level := media.Level(c.Format.Encoding, c.Payload)
+	if sounds(c, level, p.speech) {
+		p.still = 0
+	} else {
+		p.still += n
+	}
+	if level > loudness {
 		if !p.spoke || p.quiet >= p.format.SamplesIn(onsetPause) {
 			p.onsets = append(p.onsets, c.Pos)
 		}

@@ -127,6 +127,7 @@ const (
 	codeNotStored      = "messages_not_stored"
 	codeServedAgain    = "served_again"
 	codeNotServed      = "not_served_in_time"
+	codeLanguage       = "language_not_changed"
 	codeRoleNotAllowed = "role_not_streamed"
 )
 

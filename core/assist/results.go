@@ -23,6 +23,8 @@ type results struct {
 	finals    []heard // finals whose stored message has not come yet
 	last      time.Time
 	newest    finalKey // the last final of the stream
+	shown     int64    // where the furthest interim ends
+	stale     int64    // a stream that hears audio again has nothing new to say before
 }
 
 // finalKey tells a final from others of its stream.
@@ -41,7 +43,9 @@ type heard struct {
 // maxUnstored bounds results.finals.
 const maxUnstored = 256
 
-func newResults(t *track, number int) results { return results{t: t, number: number, utterance: 1} }
+func newResults(t *track, number, utterance int) results {
+	return results{t: t, number: number, utterance: utterance}
+}
 
 func (r *results) handle(st *stream, resp *dialogflowpb.StreamingAnalyzeContentResponse) {
 	if rec := resp.GetRecognitionResult(); rec != nil {
@@ -123,6 +127,10 @@ func (r *results) transcript(st *stream, rec *dialogflowpb.StreamingRecognitionR
 	} else {
 		stats.Interims.Add(1)
 		r.open.Store(true)
+		if end < r.stale && r.interim > 0 {
+			return // the words are on the screen already
+		}
+		r.shown = max(r.shown, end)
 	}
 	t.s.publish(e)
 }

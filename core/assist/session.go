@@ -33,7 +33,7 @@ type Session struct {
 	fresh        bool     // nobody can have made participants in it
 	model        string   // the profile's speech model
 	features     [2][]event.Feature
-	participants map[speaker]*participant
+	participants map[Speaker]*participant
 	tracks       []*track
 	problem      *event.Problem // why the conversation failed
 
@@ -49,7 +49,7 @@ func newSession(p *Pool, c Conversation, publish func(event.Event), log *slog.Lo
 		log:          log,
 		publisher:    publish,
 		news:         make(chan struct{}, 1),
-		participants: make(map[speaker]*participant),
+		participants: make(map[Speaker]*participant),
 		answers:      newAnswers(),
 	}
 }
@@ -150,13 +150,19 @@ func (s *Session) take() []*track {
 	defer s.mu.Unlock()
 	first := len(s.tracks)
 	for _, t := range s.added {
-		who := speaker{t.Ref.Speaker, t.Ref.Role}
+		who := Speaker{t.Ref.Speaker, t.Ref.Role}
 		p := s.participants[who]
 		if p == nil {
 			p = newParticipant(t.Ref.Role, t.UserID)
+			if s.conv.Resume != nil {
+				p.name = s.conv.Resume.Participants[who]
+			}
 			s.participants[who] = p
 		}
-		s.tracks = append(s.tracks, newTrack(s, t, len(s.tracks)+1, p))
+		if t.Ref.Number == 0 {
+			t.Ref.Number = len(s.tracks) + 1
+		}
+		s.tracks = append(s.tracks, newTrack(s, t, p))
 	}
 	s.added = nil
 	return s.tracks[first:len(s.tracks):len(s.tracks)]

@@ -114,12 +114,26 @@ func (s *Session) prepare(ctx context.Context) error {
 	if len(s.features[0])+len(s.features[1]) == 0 && len(profileGenerators(profile)) == 0 {
 		s.warn(event.Problem{Code: codeNoFeatures, Text: fmt.Sprintf("profile %q has no inline suggestion feature: there will be transcripts and no suggestions; add features to it", s.conv.Profile)})
 	}
+	if s.conv.Resume != nil {
+		s.resume(ctx)
+		return nil
+	}
 	if err := s.createConversation(ctx); err != nil {
 		return err
 	}
 	s.pool.stats.Conversations.Add(1)
 	s.publish(event.Event{Kind: event.ConversationReady, State: &event.State{Conversation: s.name}})
 	return nil
+}
+
+// resume goes on with the conversation of an earlier process, unless it is over.
+func (s *Session) resume(ctx context.Context) {
+	s.mu.Lock()
+	s.name = s.conv.Resume.Conversation
+	s.mu.Unlock()
+	if !s.lookUp(ctx) {
+		s.publish(event.Event{Kind: event.ConversationReady, State: &event.State{Conversation: s.name, Text: "resumed"}})
+	}
 }
 
 // createConversation creates the conversation. One that exists is joined when it

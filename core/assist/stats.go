@@ -33,6 +33,8 @@ type Stats struct {
 	QuotaRefusals  atomic.Int64 // RESOURCE_EXHAUSTED in spite of the governor
 	RotationsMoved atomic.Int64 // times that a rotation gave way to others
 
+	Handover Handover // of chunks that are sent for the first time
+
 	pool *Pool
 
 	mu    sync.Mutex

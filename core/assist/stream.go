@@ -23,8 +23,9 @@ const (
 	causePlanned   cause = "planned"   // after a final, or in a pause
 	causeForced    cause = "forced"    // at the hard mark
 	causeServer    cause = "server"    // Agent Assist ended it, without an error
-	causeParked    cause = "parked"    // nobody writes for now
+	causeParked    cause = "parked"    // nobody writes for now, or nobody speaks
 	causeFormat    cause = "format"    // the audio goes on in another format
+	causeLanguage  cause = "language"  // and in another language
 	causeEnd       cause = "end"       // the tape has ended
 	causeAbandoned cause = "abandoned" // the session was cancelled
 )
@@ -42,6 +43,9 @@ type ending struct {
 	progress   bool  // it brought a final
 }
 
+// clean reports whether everything that was sent is settled.
+func (e ending) clean() bool { return e.err == nil && e.halfClosed }
+
 // stream is one stream of a track. The track's goroutine feeds it; another one
 // receives.
 type stream struct {
@@ -49,6 +53,7 @@ type stream struct {
 	wire   wire
 	marks  Marks
 	opened time.Time
+	number int                     // of the track's
 	stop   context.CancelCauseFunc // ends the feeding
 	heard  atomic.Bool             // something came back
 
@@ -93,7 +98,7 @@ func (t *track) serve(ctx context.Context, first media.Chunk, trial bool) (end e
 			circuit.failed(end.err, trial)
 		}
 	}()
-	t.format = first.Format
+	t.format, t.spoken = first.Format, t.languageOf(first)
 	l, done, err := t.s.clients.lane(ctx)
 	if err != nil {
 		return ending{err: err}
@@ -107,7 +112,7 @@ func (t *track) serve(ctx context.Context, first media.Chunk, trial bool) (end e
 	}
 	feedCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	st := &stream{t: t, wire: w, stop: stop, opened: time.Now(), pos: positions{format: first.Format},
+	st := &stream{t: t, wire: w, stop: stop, opened: time.Now(), pos: positions{format: first.Format, speech: t.s.pool.opts.SpeechLevel, still: first.Format.SamplesIn(t.still)},
 		marks: t.s.pool.opts.marks(t.s.conv.transport(), t.model()).jitter(t.s.pool.opts.Jitter, t.s.pool.dice)}
 	t.s.pool.governor.update(t.claim, 0, st.opened.Add(t.s.pool.opts.wall(st.marks.Hard)))
 	defer t.s.pool.governor.update(t.claim, 0, time.Time{})
@@ -116,6 +121,7 @@ func (t *track) serve(ctx context.Context, first media.Chunk, trial bool) (end e
 		defer alive.Stop()
 	}
 	number := t.openedStream(first.Pos)
+	st.number = number
 	stalled := time.AfterFunc(sendTimeout, hangUp)
 	stalled.Stop()
 	defer stalled.Stop()
@@ -129,7 +135,11 @@ func (t *track) serve(ctx context.Context, first media.Chunk, trial bool) (end e
 	why := st.feed(feedCtx, first, stalled)
 	end = st.finish(ctx, why, received, hangUp)
 	heard, t.promised = st.heard.Load(), st.promised // the receiver has ended
+	t.still, t.parked = st.still(), st.parks(why, end)
 	t.closedStream(number, st, why, end)
+	if t.parked {
+		t.decide(decision{what: didPark, text: fmt.Sprintf("nobody has spoken for %v; the next stream opens with the next word", rounded(t.still)), pos: end.to})
+	}
 	return end
 }
 
@@ -144,13 +154,15 @@ func (t *track) first(ctx context.Context) (media.Chunk, error) {
 }
 
 func (t *track) open(ctx context.Context, l *lane, f media.Format) (wire, error) {
+	t.allFields = t.s.clients.bidi.all.Load()
 	return openWire(ctx, l, wireConfig{
 		transport:   t.s.conv.transport(),
 		participant: t.participant.name,
 		format:      wireFormat(f),
-		language:    t.language,
+		language:    t.spoken,
 		model:       t.s.conv.Model,
 		wordTimes:   t.s.conv.WordTimes,
+		allFields:   t.allFields,
 	})
 }
 
@@ -173,7 +185,7 @@ func (st *stream) receive() error {
 			return err
 		}
 		if st.heard.CompareAndSwap(false, true) {
-			st.t.answered()
+			st.answered()
 		}
 		st.t.results.handle(st, resp)
 	}
@@ -214,7 +226,9 @@ func (st *stream) finish(ctx context.Context, why cause, received <-chan error, 
 func (t *track) openedStream(from int64) int {
 	t.results.open.Store(false)
 	t.results.newest = finalKey{}
+	t.results.stale, t.results.interim = t.results.shown, 0
 	t.s.pool.stats.StreamsOpened.Add(1)
+	t.s.pool.stats.SamplesReplayed.Add(t.replay)
 	t.s.pool.stats.StreamsOpen.Add(1)
 	t.s.mu.Lock()
 	t.info.streams++
@@ -223,6 +237,7 @@ func (t *track) openedStream(from int64) int {
 	t.s.mu.Unlock()
 	t.s.publish(event.Event{Kind: event.StreamOpened, Track: t.trackRef(),
 		Stream: &event.Stream{Number: number, FromPos: from, Replay: t.replay}})
+	t.decideOpened(number, from)
 	t.replay = 0
 	return number
 }
@@ -243,7 +258,7 @@ func (t *track) closedStream(number int, st *stream, why cause, end ending) {
 	st.mu.Lock()
 	from, age := st.pos.start(), st.pos.duration()
 	st.mu.Unlock()
-	t.log.Debug("assist: a stream ended", "stream", number, "cause", word, "audio", age)
+	t.decide(decision{what: didRotate, text: whyEnded(why, end, st, age), err: end.err, stream: number, pos: end.to})
 	t.s.publish(event.Event{Kind: event.StreamEnded, Track: t.trackRef(),
-		Stream: &event.Stream{Number: number, FromPos: from, ToPos: end.to, Cause: word}})
+		Stream: &event.Stream{Number: number, FromPos: from, ToPos: end.to, Cause: word, Clean: end.clean()}})
 }

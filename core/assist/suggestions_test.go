@@ -92,7 +92,7 @@ func TestFeatureFails(t *testing.T) {
 	var got []event.Event
 	s := NewPool(Options{}).NewSession(Conversation{}, func(e event.Event) { got = append(got, e) }, nil)
 	s.features = [2][]event.Feature{{event.FeatureArticle, event.FeatureFAQ}, nil}
-	tr := newTrack(s, Track{}, 1, newParticipant("end_user", ""))
+	tr := newTrack(s, Track{Ref: event.TrackRef{Number: 1}}, newParticipant("end_user", ""))
 	failed := &dialogflowpb.SuggestionResult{SuggestionResponse: &dialogflowpb.SuggestionResult_Error{Error: &status.Status{Code: 8, Message: "busy"}}}
 	s.suggest(&tr.results, []*dialogflowpb.SuggestionResult{{}, failed}, forAgent)
 	s.suggest(&tr.results, []*dialogflowpb.SuggestionResult{failed}, forAgent)
@@ -105,7 +105,7 @@ func TestFeatureFails(t *testing.T) {
 func TestOfferedOnce(t *testing.T) {
 	var got []string
 	s := NewPool(Options{}).NewSession(Conversation{}, func(e event.Event) { got = append(got, e.Suggestion.Text) }, nil)
-	tr := newTrack(s, Track{}, 1, newParticipant("end_user", ""))
+	tr := newTrack(s, Track{Ref: event.TrackRef{Number: 1}}, newParticipant("end_user", ""))
 	for _, g := range []event.Suggestion{{Text: "a", AnswerRecord: "r1"}, {Text: "b", AnswerRecord: "r2"}, {Text: "c", AnswerRecord: "r1"},
 		{Text: "d", Message: "m"}, {Text: "d", Message: "m"}, {Text: "d", Message: "n"}} {
 		s.offer(&tr.results, g, forAgent)
@@ -119,7 +119,7 @@ func TestOfferedOnce(t *testing.T) {
 func TestHeardAt(t *testing.T) {
 	at := func(n int) time.Time { return time.Unix(int64(n), 0) }
 	s := NewPool(Options{}).NewSession(Conversation{}, nil, nil)
-	r := &newTrack(s, Track{}, 1, newParticipant("end_user", "")).results
+	r := &newTrack(s, Track{Ref: event.TrackRef{Number: 1}}, newParticipant("end_user", "")).results
 	r.finals, r.last = []heard{{text: "a", at: at(1)}, {text: "b", at: at(2)}, {text: "c", at: at(3)}, {text: "d", at: at(4)}}, at(9)
 	for _, tt := range []struct {
 		content string

@@ -29,7 +29,11 @@ const (
 type track struct {
 	s           *Session
 	audio       Audio
-	language    string
+	language    string           // at first
+	changes     []languageChange // since; guarded by the session's lock
+	spoken      string           // the last stream's
+	allFields   bool             // of the last stream's configuration, see bidiForm
+	reformed    bool             // the other form was tried
 	log         *slog.Logger
 	ref         event.TrackRef // guarded by the session's lock; Participant comes later
 	participant *participant
@@ -46,27 +50,31 @@ type track struct {
 	promised bool    // the governor lets the next stream of a rotation ahead
 	last     bool    // the call has ended: no try after this one
 
-	replay   int64 // samples that the next stream sends again
-	failures int   // streams since the last one that brought a result
+	parked   bool          // the next stream waits for somebody to speak
+	still    time.Duration // since somebody did, when the last stream ended
+	waited   time.Duration // for the quota or Google, until the stream opened
+	replay   int64         // samples that the next stream sends again
+	failures int           // streams since the last one that brought a result
 	retries  *backoff.ExponentialBackOff
 	quota    *backoff.ExponentialBackOff
 
-	info trackInfo
+	handed int64 // tape position up to which everything was sent once
+	info   trackInfo
 }
 
-func newTrack(s *Session, t Track, number int, p *participant) *track {
+func newTrack(s *Session, t Track, p *participant) *track {
 	language := t.Language
 	if language == "" {
 		language = s.conv.Language
 	}
 	tr := &track{
-		s: s, audio: t.Audio, language: language, ref: t.Ref, participant: p,
+		s: s, audio: t.Audio, language: language, changes: t.changes, ref: t.Ref, participant: p,
 		log:     s.log.With("track", t.Ref.Track, "leg", t.Ref.Leg),
 		buf:     make([]byte, 0, chunkBytes),
 		retries: newBackoff(s.pool.opts, retry), quota: newBackoff(s.pool.opts, wait),
 	}
 	tr.info.state = StateWaiting
-	tr.results = newResults(tr, number)
+	tr.results = newResults(tr, t.Ref.Number, t.Finals+1)
 	return tr
 }
 
@@ -152,11 +160,11 @@ func (t *track) streamOnce(ctx context.Context) bool {
 		return false
 	}
 	if t.held == nil {
-		if t.promised && t.audio.Pending() == 0 {
+		if t.promised && (t.parked || t.audio.Pending() == 0) {
 			t.unpromise() // it may take long
 		}
 		t.s.pool.governor.update(t.claim, 0, time.Time{})
-		if err := t.audio.Wait(ctx); err != nil {
+		if err := t.listen(ctx); err != nil {
 			if !errors.Is(err, io.EOF) {
 				t.abandon()
 			}
@@ -183,7 +191,7 @@ func (t *track) streamOnce(ctx context.Context) bool {
 func (t *track) settle(ctx context.Context, end ending) bool {
 	switch {
 	case end.none:
-	case end.err == nil && end.halfClosed:
+	case end.clean():
 		t.audio.Settle(end.to)
 		t.succeeded()
 	default:
@@ -227,11 +235,14 @@ func (t *track) rewind() {
 	format := t.format
 	if limit := format.SamplesIn(t.s.pool.opts.ReplayLimit); n > limit {
 		t.log.Warn("assist: too much audio without a result; the oldest is not sent again", "discarded", format.Duration(n-limit))
+		t.decide(decision{what: didGiveUp, text: "too much audio without a result: the oldest is not sent again", pos: pos, took: format.Duration(n - limit)})
 		t.audio.Discard(pos+n-limit, DiscardReplayLimit)
 		n = limit
 	}
 	t.replay = n
-	t.s.pool.stats.SamplesReplayed.Add(n)
+	if n > 0 {
+		t.decide(decision{what: didReplay, text: fmt.Sprintf("%v of audio without a result is sent again, unless it is silence", rounded(format.Duration(n))), pos: pos})
+	}
 }
 
 // recover decides what to do after an unclean end.
@@ -246,8 +257,12 @@ func (t *track) recover(ctx context.Context, err error) bool {
 			return true // the next step sees it
 		}
 		if codeOf(err) == codes.NotFound {
+			t.decide(decision{what: didRejoin, text: "the participant does not exist any more; it is made again", err: err})
 			t.rejoin(ctx)
 		}
+	}
+	if codeOf(err) == codes.InvalidArgument && (t.dropLanguage() || t.otherForm()) {
+		return t.again(ctx, rotate)
 	}
 	if how == refuse || (how == doubt || how == look) && t.failures >= maxDoubts {
 		return t.refused(ctx, t.s.conv.explain(stepStream, err), DiscardStreamRefused)
@@ -271,6 +286,9 @@ func (t *track) again(ctx context.Context, how reaction) bool {
 	}
 	defer t.s.hinder()()
 	t.setState(StateRetrying)
+	if pause > 0 {
+		t.decide(decision{what: didBackOff, text: fmt.Sprintf("%d streams in a row brought nothing", t.failures), took: pause})
+	}
 	t.s.pool.governor.update(t.claim, 1, time.Time{})
 	if sleep(ctx, pause) != nil {
 		t.abandon()

@@ -2,6 +2,7 @@ package assist
 
 import (
 	"context"
+	"sync/atomic"
 
 	"cloud.google.com/go/dialogflow/apiv2beta1/dialogflowpb"
 	"github.com/googleapis/gax-go/v2"
@@ -26,6 +27,7 @@ type wireConfig struct {
 	language    string
 	model       string
 	wordTimes   bool
+	allFields   bool // of bidi's configuration, see bidiForm
 }
 
 // openWire opens a stream and sends its configuration. ctx bounds its whole life.
@@ -38,23 +40,22 @@ func openWire(ctx context.Context, l *lane, c wireConfig) (wire, error) {
 
 type analyzeWire struct {
 	stream dialogflowpb.Participants_StreamingAnalyzeContentClient
-	audio  dialogflowpb.StreamingAnalyzeContentRequest_InputAudio
-	req    dialogflowpb.StreamingAnalyzeContentRequest
+	audio  audioMessage
 }
 
 // noRetryBuffer keeps gRPC from holding a copy of what was sent until the first
 // answer, for a retry of its own: the tape has the audio, and retries are ours.
 var noRetryBuffer = gax.WithGRPCOptions(grpc.MaxRetryRPCBufferSize(1))
 
+var ownCodec = gax.WithGRPCOptions(grpc.ForceCodecV2(analyzeCodec))
+
 func openAnalyze(ctx context.Context, l *lane, c wireConfig) (wire, error) {
-	stream, err := l.StreamingAnalyzeContent(ctx, noRetryBuffer)
+	stream, err := l.StreamingAnalyzeContent(ctx, noRetryBuffer, ownCodec)
 	if err != nil {
 		return nil, err
 	}
 	// The first message carries no input. An error here shows at the first recv.
-	w := &analyzeWire{stream: stream}
-	w.req.Input = &w.audio
-	return w, ignoreEOF(stream.Send(&dialogflowpb.StreamingAnalyzeContentRequest{
+	return &analyzeWire{stream: stream}, ignoreEOF(stream.Send(&dialogflowpb.StreamingAnalyzeContentRequest{
 		Participant: c.participant,
 		Config: &dialogflowpb.StreamingAnalyzeContentRequest_AudioConfig{AudioConfig: &dialogflowpb.InputAudioConfig{
 			AudioEncoding:             googleEncoding(c.format.Encoding),
@@ -70,8 +71,8 @@ func openAnalyze(ctx context.Context, l *lane, c wireConfig) (wire, error) {
 }
 
 func (w *analyzeWire) send(audio []byte) error {
-	w.audio.InputAudio = audio
-	return w.stream.Send(&w.req)
+	w.audio = audio
+	return w.stream.SendMsg(&w.audio)
 }
 
 func (w *analyzeWire) closeSend() error { return w.stream.CloseSend() }
@@ -84,7 +85,37 @@ type bidiWire struct {
 	stream dialogflowpb.Participants_BidiStreamingAnalyzeContentClient
 }
 
+// bidiForm is what a Google wants to see in the configuration of a bidirectional
+// stream. Its page (Agent Assist, "Bidirectional API", March 2026) says that the input's
+// two fields are optional, and samples send them alone; the API's definition says that
+// the output's are required too. The first is tried first.
+type bidiForm struct {
+	all    atomic.Bool // send the output's fields too
+	proven atomic.Bool // a stream has brought something
+}
+
+// otherForm reports whether the stream may have been refused for its configuration's
+// form, and changes that, once a track.
+func (t *track) otherForm() bool {
+	f := &t.s.clients.bidi
+	if t.s.conv.transport() != Bidi || t.reformed || f.proven.Load() {
+		return false
+	}
+	t.reformed = true
+	f.all.CompareAndSwap(t.allFields, !t.allFields)
+	t.decide(decision{what: didReform, text: "the stream's configuration is tried in its other form"})
+	return true
+}
+
 func openBidi(ctx context.Context, l *lane, c wireConfig) (wire, error) {
+	voice := &dialogflowpb.BidiStreamingAnalyzeContentRequest_Config_VoiceSessionConfig{
+		InputAudioEncoding:        googleEncoding(c.format.Encoding),
+		InputAudioSampleRateHertz: int32(c.format.Rate),
+	}
+	if c.allFields {
+		voice.OutputAudioEncoding = dialogflowpb.OutputAudioEncoding_OUTPUT_AUDIO_ENCODING_MULAW
+		voice.OutputAudioSampleRateHertz = int32(c.format.Rate)
+	}
 	stream, err := l.BidiStreamingAnalyzeContent(ctx, noRetryBuffer)
 	if err != nil {
 		return nil, err
@@ -93,10 +124,7 @@ func openBidi(ctx context.Context, l *lane, c wireConfig) (wire, error) {
 		Request: &dialogflowpb.BidiStreamingAnalyzeContentRequest_Config_{Config: &dialogflowpb.BidiStreamingAnalyzeContentRequest_Config{
 			Participant: c.participant,
 			Config: &dialogflowpb.BidiStreamingAnalyzeContentRequest_Config_VoiceSessionConfig_{
-				VoiceSessionConfig: &dialogflowpb.BidiStreamingAnalyzeContentRequest_Config_VoiceSessionConfig{
-					InputAudioEncoding:        googleEncoding(c.format.Encoding),
-					InputAudioSampleRateHertz: int32(c.format.Rate),
-				},
+				VoiceSessionConfig: voice,
 			},
 		}},
 	}))

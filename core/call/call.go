@@ -13,6 +13,7 @@ import (
 	"github.com/patchbay/patchbay/core/event"
 	"github.com/patchbay/patchbay/core/media"
 	"github.com/patchbay/patchbay/core/redact"
+	"github.com/patchbay/patchbay/core/tape/spool"
 )
 
 // State is where a call is in its life.
@@ -41,6 +42,14 @@ type callParams struct {
 	// over takes the call out of the way of new legs, unless it has live ones and is
 	// not forced; it reports whether it did.
 	over func(c *Call, force bool) bool
+	// reattach asks the vendor for the audio of a call whose legs were lost; nil: nobody
+	// asks.
+	reattach func(context.Context) error
+	// predecessor is what an earlier process left of the call; nil when it is new.
+	predecessor *predecessor
+	spool       *spool.Spool // nil: nothing outlives the process
+	// observe is Config.Observe.
+	observe func(Meta) func(event.Event)
 }
 
 // Call is one customer interaction: its legs, their tracks, its Agent Assist
@@ -52,19 +61,24 @@ type Call struct {
 	publish func(event.Event) // through masking into events
 	session *assist.Session
 	started time.Time
+	journal *spool.Journal     // of the goroutine of keep, until that has ended
+	kept    uint64             // Seq of the last event that a predecessor kept
 	cancel  context.CancelFunc // cuts the call off; set before run
+	counted bool               // its audio is in the manager's account; guarded by the manager's lock
 
-	mu       sync.Mutex
-	state    State
-	ended    time.Time
-	live     map[string]*leg // by leg key
-	legs     []*leg          // all, in order of arrival
-	tracks   map[trackKey]*track
-	order    []*track      // all, in order of arrival
-	paused   string        // why the call's audio is withheld; empty when it is not
-	lost     bool          // the last leg went without a goodbye
-	draining bool          // the host shuts down: no leg will come
-	changed  chan struct{} // holds a token when run should look at live
+	mu        sync.Mutex
+	state     State
+	ended     time.Time
+	live      map[string]*leg // by leg key
+	legs      []*leg          // all, in order of arrival
+	tracks    map[trackKey]*track
+	order     []*track      // all, in order of arrival
+	paused    string        // why the call's audio is withheld; empty when it is not
+	lastTrack int           // highest number of a track
+	wait      time.Duration // for another leg when there is none
+	lost      bool          // and the vendor might be asked for it
+	draining  bool          // the host shuts down: no leg will come
+	changed   chan struct{} // holds a token when run should look at live
 }
 
 func newCall(p callParams, pool *assist.Pool, log *slog.Logger) *Call {
@@ -80,7 +94,15 @@ func newCall(p callParams, pool *assist.Pool, log *slog.Logger) *Call {
 	if p.paused {
 		c.paused = pausedByRoute
 	}
-	c.publish = redact.New(c.events.Append).Publish
+	if p.predecessor != nil {
+		c.started = p.predecessor.Started
+		c.events = event.RestoreLog(p.id, p.predecessor.events)
+		c.kept = c.events.LastSeq()
+	}
+	if p.spool != nil {
+		c.events.Hold()
+	}
+	c.publish = redact.New(p.observed(c.events.Append)).Publish
 	c.session = pool.NewSession(c.conversation, c.publish, log)
 	return c
 }
@@ -106,7 +128,7 @@ func (c *Call) open(info adapter.LegInfo) (*leg, error) {
 		old.finish(reason)
 		c.publish(event.Event{Kind: event.LegEnded, State: &event.State{Adapter: c.key.adapter, Leg: old.key, Reason: string(reason.Kind), Text: reason.Text}})
 	}
-	if len(c.legs) == 0 {
+	if len(c.legs) == 0 && c.predecessor == nil {
 		c.publish(event.Event{Kind: event.CallStarted, State: &event.State{Adapter: c.key.adapter}})
 		c.log.Info("call started", "conversation", c.conversation.ID, "route", c.route, "to", c.to)
 		if c.conversation.ID != c.wanted {

@@ -30,17 +30,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type host struct {
 	*Manager
 	emulator *emulator.Server
+	dial     func(context.Context) (net.Conn, error) // the emulator
+	cut      func()                                  // cuts the host off from it, for good
 }
 
 func newHost(t *testing.T, change func(*Config)) *host {
 	t.Helper()
-	cfg := Config{
-		Routes: []Route{{Google: assist.Google{Project: "local", Location: "global", Endpoint: "passthrough:///emulator", Insecure: true}, Profile: "demo"}},
-		Limits: DefaultLimits(),
-	}
-	if change != nil {
-		change(&cfg)
-	}
 	em, err := emulator.New(emulator.DefaultConfig())
 	if err != nil {
 		t.Fatal(err)
@@ -53,17 +48,62 @@ func newHost(t *testing.T, change func(*Config)) *host {
 			t.Error(err)
 		}
 	})
-	pool := assist.NewPool(assist.Options{Dial: func(ctx context.Context, _ string) (net.Conn, error) { return ln.DialContext(ctx) }})
+	t.Cleanup(func() {
+		server.Stop()
+		serving.Wait()
+	})
+	return newHostAt(t, em, ln.DialContext, change)
+}
+
+// newHostAt returns a host in front of an emulator that runs.
+func newHostAt(t *testing.T, em *emulator.Server, dial func(context.Context) (net.Conn, error), change func(*Config)) *host {
+	t.Helper()
+	cfg := Config{
+		Routes: []Route{{Google: assist.Google{Project: "local", Location: "global", Endpoint: "passthrough:///emulator", Insecure: true}, Profile: "demo"}},
+		Limits: DefaultLimits(),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	var line lines
+	pool := assist.NewPool(assist.Options{Dial: func(ctx context.Context, _ string) (net.Conn, error) { return line.dial(ctx, dial) }})
 	m := NewManager(cfg, pool, slog.New(slog.DiscardHandler))
 	t.Cleanup(func() {
 		m.Shutdown(t.Context()) // its context has ended by now: whatever still runs is cut off
 		if err := pool.Close(); err != nil {
 			t.Error(err)
 		}
-		server.Stop()
-		serving.Wait()
 	})
-	return &host{m, em}
+	return &host{m, em, dial, line.cut}
+}
+
+// lines are a host's connections.
+type lines struct {
+	mu   sync.Mutex
+	open []net.Conn
+	dead bool
+}
+
+func (l *lines) dial(ctx context.Context, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dead {
+		return nil, errors.New("cut off")
+	}
+	c, err := dial(ctx)
+	if err == nil {
+		l.open = append(l.open, c)
+	}
+	return c, err
+}
+
+func (l *lines) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dead = true
+	for _, c := range l.open {
+		_ = c.Close()
+	}
 }
 
 func info(key, leg string) adapter.LegInfo {

@@ -17,7 +17,18 @@ type Explanation struct {
 	Call     string    `json:"call" doc:"Patchbay's id of the call."`
 	Verdict  string    `json:"verdict" doc:"The answer in one line."`
 	Findings []Finding `json:"findings" nullable:"false" doc:"What was found on the way of the audio, in its direction."`
+	Steps    []Step    `json:"steps" nullable:"false" doc:"What the host decided lately, and why; the oldest first."`
 }
+
+// Step is a decision of the flight recorder.
+type Step struct {
+	At    time.Time `json:"at"`
+	About string    `json:"about,omitempty" doc:"The track, if it is about one."`
+	event.Decision
+}
+
+// maxSteps is how many decisions an explanation shows.
+const maxSteps = 20
 
 // Finding is one observation about a call.
 type Finding struct {
@@ -55,7 +66,26 @@ func explain(i Info, events []event.Event, now time.Time) Explanation {
 		x.track(t)
 	}
 	x.suggestions()
-	return Explanation{Call: i.ID, Verdict: x.verdict(), Findings: x.findings}
+	return Explanation{Call: i.ID, Verdict: x.verdict(), Findings: x.findings, Steps: steps(events)}
+}
+
+// steps returns the newest decisions.
+func steps(events []event.Event) []Step {
+	out := []Step{}
+	for _, e := range slices.Backward(events) {
+		if e.Decision == nil {
+			continue
+		}
+		s := Step{At: e.Time, Decision: *e.Decision}
+		if e.Track != nil {
+			s.About = e.Track.Track
+		}
+		if out = append(out, s); len(out) == maxSteps {
+			break
+		}
+	}
+	slices.Reverse(out)
+	return out
 }
 
 type explainer struct {
@@ -181,7 +211,7 @@ func (x *explainer) stream(t TrackInfo) {
 		case s.State == assist.StateRefused:
 			x.add(Trouble, t.Track, "Agent Assist refuses the stream: "+s.Error, "")
 		case s.Error != "":
-			x.add(Notice, t.Track, fmt.Sprintf("of %d streams one broke last with: %s", s.Streams, s.Error), "")
+			x.add(Notice, t.Track, fmt.Sprintf("of %s one broke last with: %s", plural(s.Streams, "stream"), s.Error), "")
 		}
 	}
 }

@@ -2,9 +2,11 @@ package call
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/patchbay/patchbay/core/adapter"
@@ -26,7 +28,10 @@ func (c *Call) legClosed(l *leg, reason adapter.EndReason) {
 		}
 	}
 	c.promote()
-	c.lost = reason.Kind != adapter.EndHangup && reason.Kind != adapter.EndOrdered && reason.Kind != adapter.EndShutdown
+	c.wait = c.limits.Grace
+	if c.lost = reason.Kind != adapter.EndHangup && reason.Kind != adapter.EndOrdered && reason.Kind != adapter.EndShutdown; c.lost {
+		c.wait = c.limits.LostGrace
+	}
 	c.publish(event.Event{Kind: event.LegEnded, State: &event.State{Adapter: c.key.adapter, Leg: l.key, Reason: string(reason.Kind), Text: reason.Text}})
 	c.log.Info("leg ended", "reason", reason.Kind)
 	c.wake()
@@ -50,6 +55,10 @@ func (c *Call) run(ctx context.Context) {
 	defer abandon()
 	session := make(chan error, 1)
 	go func() { session <- c.session.Run(sessionCtx) }()
+	var keeper sync.WaitGroup
+	if c.spool != nil {
+		keeper.Go(c.keep)
+	}
 
 	c.untilOver(ctx)
 	c.end(ctx)
@@ -65,34 +74,59 @@ func (c *Call) run(ctx context.Context) {
 		err = <-session
 	}
 	c.close(err)
+	keeper.Wait()
+	if c.journal != nil {
+		c.journal.Remove()
+	}
 }
 
 // untilOver returns a grace period after the last leg has gone, or when ctx ends.
 func (c *Call) untilOver(ctx context.Context) {
 	grace := time.NewTimer(c.limits.LostGrace)
 	defer grace.Stop()
+	asking, stop := context.WithCancel(ctx)
+	var asked sync.WaitGroup
+	defer asked.Wait()
+	defer stop()
+	asks := 0
 	watch := time.NewTicker(quietFor / 2)
 	defer watch.Stop()
 	for {
 		c.mu.Lock()
-		legs, lost, draining := len(c.live), c.lost, c.draining
+		legs, wait, lost, draining := len(c.live), c.wait, c.lost, c.draining
+		c.lost = false // asked once
 		c.mu.Unlock()
 		var over <-chan time.Time
 		if legs == 0 {
-			d := c.limits.Grace
-			switch {
-			case draining:
-				d = 0
-			case lost:
-				d = c.limits.LostGrace
+			if draining {
+				wait = 0
+			} else if lost && c.reattach != nil && asks < maxAsks {
+				asks++
+				asked.Go(func() { c.ask(asking, wait) })
 			}
-			grace.Reset(d)
+			grace.Reset(wait)
 			over = grace.C
 		}
 		if !c.untilChanged(ctx, watch.C, over) && c.over(c, ctx.Err() != nil) {
 			return
 		}
 	}
+}
+
+// maxAsks bounds how often the vendor is asked for the audio of one call.
+const maxAsks = 3
+
+// ask asks the vendor for the call's audio, since its last leg was lost.
+func (c *Call) ask(ctx context.Context, within time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	if err := c.reattach(ctx); err != nil {
+		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			c.publish(event.Event{Kind: event.Warning, Problem: &event.Problem{Code: "reattach_failed", Text: err.Error()}})
+		}
+		return
+	}
+	c.log.Info("the vendor was asked for the call's audio, as its last leg was lost")
 }
 
 // untilChanged returns true when legs came or went, false when over fires or ctx

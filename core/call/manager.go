@@ -16,6 +16,8 @@ import (
 
 	"github.com/patchbay/patchbay/core/adapter"
 	"github.com/patchbay/patchbay/core/assist"
+	"github.com/patchbay/patchbay/core/event"
+	"github.com/patchbay/patchbay/core/tape/spool"
 )
 
 // Config is what a Manager works by.
@@ -25,6 +27,15 @@ type Config struct {
 	// when nobody has it. Nil: everything belongs to DefaultTenant.
 	TenantOf func(adapter, account string) (string, bool)
 	Limits   Limits
+	// Spool keeps what calls need after a crash of the host; nil: memory alone. It must
+	// run until Shutdown has returned.
+	Spool *spool.Spool
+	// Reattach asks an adapter instance for the audio of a call that runs; nil: none can.
+	Reattach func(ctx context.Context, adapter string, r adapter.AttachRequest) error
+	// Observe is told of each call and returns what is told of its events: masked, before
+	// the log has them, from any goroutine. It must be quick and wait for nothing. Nil:
+	// nobody observes.
+	Observe func(Meta) func(event.Event)
 }
 
 // Limits bound what the host takes on, and how long a call's end may take.
@@ -34,6 +45,8 @@ type Limits struct {
 	TracksPerCall int           // over its whole life
 	TapeBytes     int64         // unsettled audio of one track
 	Grace         time.Duration // from the last leg's goodbye to the end of the call
+	ReattachGrace time.Duration // from a restart of the host to the end of a call whose legs do not come back
+	RecoverAge    time.Duration // a call that began longer before a restart is closed without its audio
 	LostGrace     time.Duration // the same after a leg that went without one: it may come back
 	WrapUp        time.Duration // for the last results and for completing the conversation
 	KeepEnded     int           // ended calls that the API still shows
@@ -49,6 +62,8 @@ func DefaultLimits() Limits {
 		TapeBytes:     2 << 20,
 		Grace:         5 * time.Second,
 		LostGrace:     15 * time.Second,
+		ReattachGrace: 30 * time.Second,
+		RecoverAge:    12 * time.Hour,
 		WrapUp:        time.Minute,
 		KeepEnded:     200,
 		KeepEndedTime: time.Hour,
@@ -71,6 +86,7 @@ type Manager struct {
 	draining bool
 	refused  map[adapter.RefusalReason]int64
 	started  int64
+	audio    Audio // of calls that have ended
 }
 
 // callKey identifies a call: legs with the same one belong together.
@@ -148,13 +164,18 @@ func (m *Manager) open(ctx context.Context, adapterName string, info adapter.Leg
 	if err != nil {
 		return nil, err
 	}
-	m.live[key] = c
+	m.started++
+	m.begin(ctx, c)
+	return l, nil
+}
+
+// begin makes a call live. It outlives ctx; Shutdown ends it. m.mu is held.
+func (m *Manager) begin(ctx context.Context, c *Call) {
+	m.live[c.key] = c
 	m.all = append(m.all, c)
 	m.forget()
 	m.running++
-	m.started++
 	m.onRoute[c.route]++
-	// The call outlives Open; Shutdown ends it by its cancel function.
 	callCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c.cancel = cancel
 	m.calls.Go(func() {
@@ -162,7 +183,6 @@ func (m *Manager) open(ctx context.Context, adapterName string, info adapter.Leg
 		c.run(callCtx)
 		m.ended(c)
 	})
-	return l, nil
 }
 
 // admit makes the call if a route wants it and the limits allow it. m.mu is held.
@@ -193,12 +213,22 @@ func (m *Manager) admit(key callKey, tenant string, info adapter.LegInfo) (*Call
 		id = m.claims.take(route.Google.Project, wanted)
 	}
 	conversation.ID, conversation.Join = id, join
-	return newCall(callParams{
-		id: strings.ToLower(rand.Text()[:12]), key: key, tenant: tenant, route: i, limits: m.cfg.Limits,
+	return m.newCall(callParams{
+		id: strings.ToLower(rand.Text()[:12]), key: key, tenant: tenant, route: i,
 		thirdVoice: route.ThirdVoice, paused: route.StartPaused, roles: route.Roles, from: info.From, to: info.To, wanted: wanted,
 		conversation: conversation,
-		over:         m.over,
-	}, m.pool, m.log), nil
+	}), nil
+}
+
+// newCall returns the call with what all calls of the manager share.
+func (m *Manager) newCall(p callParams) *Call {
+	p.limits, p.over, p.observe, p.spool = m.cfg.Limits, m.over, m.cfg.Observe, m.cfg.Spool
+	if m.cfg.Reattach != nil && m.cfg.Routes[p.route].Reattach {
+		p.reattach = func(ctx context.Context) error {
+			return m.cfg.Reattach(ctx, p.key.adapter, adapter.AttachRequest{Account: p.key.account, Call: p.key.key})
+		}
+	}
+	return newCall(p, m.pool, m.log)
 }
 
 // over takes a call that ends out of the way of new legs with its key, unless it
@@ -221,6 +251,7 @@ func (m *Manager) ended(c *Call) {
 	defer m.mu.Unlock()
 	m.running--
 	m.onRoute[c.route]--
+	m.settleAccount(c)
 	m.forget()
 }
 
@@ -234,7 +265,7 @@ func (m *Manager) forget() {
 	}
 	m.all = slices.DeleteFunc(m.all, func(c *Call) bool {
 		at, over := c.endedAt()
-		if over && (ended > m.cfg.Limits.KeepEnded || time.Since(at) > m.cfg.Limits.KeepEndedTime) {
+		if over && c.counted && (ended > m.cfg.Limits.KeepEnded || time.Since(at) > m.cfg.Limits.KeepEndedTime) {
 			ended--
 			return true
 		}

@@ -63,6 +63,7 @@ type Route struct {
 	Profiles          []string
 	ConversationClaim string
 	StartPaused       bool // withhold a call's audio until somebody resumes it
+	Reattach          bool // ask the vendor for the audio of a call whose legs were lost
 	MaxCalls          int  // live calls on this route; 0 means no limit of its own
 }
 

@@ -57,20 +57,30 @@ func runSchedules(t *testing.T, from, to uint64) {
 
 // schedule is one random history.
 type schedule struct {
-	t    *testing.T
-	rng  *rand.Rand
-	host *host
-	plan emulator.Plan
-	what string // for failures
+	t      *testing.T
+	rng    *rand.Rand
+	host   *host
+	config func(*Config)
+	plan   emulator.Plan
+	what   string // for failures
+
+	dir     string // of the host's spool; empty: it has none, and does not crash
+	crashes int
 }
 
 func newSchedule(t *testing.T, seed uint64) *schedule {
 	s := &schedule{t: t, rng: rand.New(rand.NewPCG(seed, 1))}
 	transport := pick(s.rng, assist.Extended, assist.Extended, assist.Streaming, assist.Bidi)
-	s.host = newHost(t, func(c *Config) {
+	s.config = func(c *Config) {
 		c.Routes[0].Transport = transport
 		c.Limits.WrapUp = 10 * time.Minute // an outage may end later than the call
-	})
+	}
+	if s.rng.IntN(4) == 0 {
+		s.dir = t.TempDir()
+		s.host = newSpooledHost(t, s.dir, s.config)
+	} else {
+		s.host = newHost(t, s.config)
+	}
 	s.plan.Seed = seed
 	for range s.rng.IntN(4) {
 		s.plan.Faults = append(s.plan.Faults, randomFault(s.rng))
@@ -79,7 +89,7 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 	for _, f := range s.plan.Faults {
 		words = append(words, f.String())
 	}
-	s.what = fmt.Sprintf("%s, faults [%s]", transport, strings.Join(words, "; "))
+	s.what = fmt.Sprintf("%s, spooled %t, faults [%s]", transport, s.dir != "", strings.Join(words, "; "))
 	if _, err := s.host.emulator.Inject(s.plan); err != nil {
 		t.Fatal(err)
 	}
@@ -130,6 +140,9 @@ func randomFault(rng *rand.Rand) emulator.Fault {
 
 func (s *schedule) run() {
 	calls := 1 + s.rng.IntN(2)
+	if s.dir != "" {
+		calls = 1 // a crash is of all calls
+	}
 	done := make(chan func(), calls)
 	for i := range calls {
 		rng := rand.New(rand.NewPCG(s.rng.Uint64(), 2)) // of its own: the calls run at once
@@ -139,7 +152,7 @@ func (s *schedule) run() {
 		(<-done)()
 	}
 	if s.t.Failed() {
-		s.t.Log(s.what)
+		s.t.Log(s.what, "crashes", s.crashes)
 	}
 }
 
@@ -148,6 +161,10 @@ type party struct {
 	*speaker
 	who    adapter.Speaker
 	spoken map[uint32]bool // blocks that must be heard
+
+	tape int64            // position on the track's tape
+	at   map[uint32]int64 // of blocks
+	gone map[uint32]bool  // blocks that were in memory alone when the host crashed
 }
 
 // call plays one call, and returns what checks it.
@@ -159,12 +176,33 @@ func (s *schedule) call(rng *rand.Rand, number int) func() {
 	}
 	parties := []*party{{who: customer}, {who: agent}}
 	for i, p := range parties {
-		p.spoken = map[uint32]bool{}
+		p.spoken, p.at, p.gone = map[uint32]bool{}, map[uint32]int64{}, map[uint32]bool{}
 		p.speaker = &speaker{leg: l, track: media.TrackID(p.who.ID), stream: uint16(2*number + i)}
 	}
 	s.enter(l, parties)
 	c, _ := s.host.Find(key)
 	for range 1 + rng.IntN(8) {
+		if s.dir != "" && s.crashes < 2 && rng.IntN(4) == 0 {
+			if rng.IntN(3) > 0 { // Agent Assist is out of reach first
+				s.host.cut()
+				s.talk(between(rng, time.Second, 20*time.Second), parties, 1+rng.IntN(3), true)
+			}
+			s.crash(parties)
+			c, _ = s.host.Find(key)
+			if rng.IntN(3) == 0 { // and nobody comes back
+				return func() { s.check(c, parties) }
+			}
+			time.Sleep(between(rng, 0, 25*time.Second))
+			again, err := s.host.Sink("test").Open(s.t.Context(), info(key, "leg"))
+			if err != nil {
+				return func() { s.t.Error(err) }
+			}
+			l = again
+			s.enter(l, parties)
+			if rng.IntN(2) == 0 {
+				continue
+			}
+		}
 		switch rng.IntN(12) {
 		case 0: // nothing comes
 			time.Sleep(between(rng, time.Second, 40*time.Second))
@@ -216,6 +254,7 @@ func (s *schedule) talk(d time.Duration, parties []*party, who int, heard bool) 
 			if who&(1<<i) != 0 {
 				buf = buf[:0]
 				for range frame {
+					p.at[p.n] = p.tape + int64(len(buf))
 					buf = probe.AppendBlock(buf, p.stream, p.n)
 					if heard {
 						p.spoken[p.n] = true
@@ -225,6 +264,7 @@ func (s *schedule) talk(d time.Duration, parties []*party, who int, heard bool) 
 			}
 			s.must(p.leg.Write(media.Frame{Track: p.track, Pos: p.pos, Arrived: time.Now(), Payload: buf}))
 			p.pos += frame * probe.BlockSamples
+			p.tape += frame * probe.BlockSamples
 		}
 	}
 }
@@ -241,7 +281,7 @@ func (s *schedule) check(c *Call, parties []*party) {
 		heard := s.heard(i, p)
 		var missing []uint32
 		for n := range p.spoken {
-			if heard[n] == 0 {
+			if heard[n] == 0 && !p.gone[n] {
 				missing = append(missing, n)
 			}
 		}

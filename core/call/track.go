@@ -23,6 +23,7 @@ type track struct {
 	ref     event.TrackRef
 	speaker adapter.Speaker
 	format  media.Format
+	rate    int // of the first segment; the account of all calls goes by it
 	tape    *tape.Tape
 	joined  time.Time
 	session assist.Track
@@ -34,8 +35,7 @@ type track struct {
 
 // lastAudio returns when the track's newest audio arrived, or when it was joined.
 func (t *track) lastAudio() time.Time {
-	l := t.tape.Ledger()
-	if at := t.tape.At(l.Received + l.Filled); at.After(t.joined) {
+	if at := t.tape.LastArrival(); at.After(t.joined) {
 		return at
 	}
 	return t.joined
@@ -88,22 +88,31 @@ const (
 // newTrack makes a track and decides who hears it. c.mu is held.
 func (c *Call) newTrack(key trackKey, t adapter.Track) *track {
 	tr := &track{
-		ref:     event.TrackRef{Leg: key.leg, Track: string(key.track), Speaker: t.Speaker.ID, Role: string(t.Speaker.Role)},
-		speaker: t.Speaker, tape: tape.New(c.limits.TapeBytes), joined: time.Now(),
+		ref:     event.TrackRef{Number: c.lastTrack + 1, Leg: key.leg, Track: string(key.track), Speaker: t.Speaker.ID, Role: string(t.Speaker.Role)},
+		speaker: t.Speaker, joined: time.Now(), rate: t.Format.Rate,
 	}
-	heard := tr.ref
-	switch t.Speaker.Role {
-	case adapter.RoleEndUser, adapter.RoleHumanAgent:
-		tr.heard = true
-	default:
+	if t.Speaker.Role != adapter.RoleEndUser && t.Speaker.Role != adapter.RoleHumanAgent {
 		tr.ref.Role = string(adapter.RoleOther)
+	}
+	c.lastTrack++
+	tr.tape = c.newTape(tr, t.Language)
+	c.addTrack(key, tr, assist.Track{Language: t.Language})
+	return tr
+}
+
+// addTrack decides who hears a track. c.mu is held.
+func (c *Call) addTrack(key trackKey, tr *track, session assist.Track) {
+	heard := tr.ref
+	tr.heard = true
+	if tr.ref.Role == string(adapter.RoleOther) {
 		if tr.heard = c.thirdVoice == ThirdVoiceParticipant; !tr.heard {
 			tr.tape.Refuse(DiscardThirdVoice)
 		}
 		heard.Role = string(adapter.RoleHumanAgent)
 	}
 	tr.tape.Withhold(c.paused != "")
-	tr.session = assist.Track{Ref: heard, Audio: tr.tape.Reader(), Language: t.Language}
+	session.Ref, session.Audio = heard, tr.tape.Reader()
+	tr.session = session
 	c.tracks[key] = tr
 	c.order = append(c.order, tr)
 	switch {
@@ -111,12 +120,11 @@ func (c *Call) newTrack(key trackKey, t adapter.Track) *track {
 		tr.heard, tr.standby = false, true
 		tr.tape.Refuse(DiscardStandby)
 		c.publish(event.Event{Kind: event.Warning, Track: &tr.ref, Problem: &event.Problem{Code: "standby",
-			Text: fmt.Sprintf("speaker %s is heard on another track already; this one stands by", t.Speaker.ID)}})
+			Text: fmt.Sprintf("speaker %s is heard on another track already; this one stands by", tr.speaker.ID)}})
 	case tr.heard:
 		c.session.Add(tr.session)
 	}
 	c.promote()
-	return tr
 }
 
 // promote lets tracks that stand by be heard when their speaker's other track has
@@ -165,6 +173,15 @@ func (c *Call) note(l *leg, n adapter.Note) {
 		case adapter.NoteResume:
 			tr.paused = false
 			tr.tape.Withhold(c.paused != "")
+			tr.tape.Hold(false)
+		case adapter.NoteHold:
+			tr.tape.Hold(true)
+		case adapter.NoteLanguage:
+			if tr.standby {
+				tr.session.Language = n.Text
+			} else if tr.heard {
+				c.session.SetLanguage(tr.ref, n.Text)
+			}
 		case adapter.NoteGap:
 			tr.tape.Announce(n.Samples)
 		case adapter.NoteDropped:

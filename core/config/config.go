@@ -22,8 +22,10 @@ type Config struct {
 	Adapters  []Adapter `yaml:"adapters"`
 	Tenants   []Tenant  `yaml:"tenants,omitempty"` // none: every account belongs to DefaultTenant
 	Routes    []Route   `yaml:"routes"`
+	Spool     Spool     `yaml:"spool"`
 	Limits    Limits    `yaml:"limits"`
 	Log       Log       `yaml:"log"`
+	Telemetry Telemetry `yaml:"telemetry"`
 
 	source source
 }
@@ -108,6 +110,10 @@ type Route struct {
 	// resumes it: until consent is given, say.
 	Start Start `yaml:"start,omitempty"`
 
+	// Reattach has the vendor asked for the audio of a call that goes on without it: when
+	// its last leg was lost, and after a restart of the host. The adapter must be able to.
+	Reattach bool `yaml:"reattach,omitempty"`
+
 	// ProfileClaim is the vendor's field that may choose another profile for a call;
 	// Profiles are the values that it may have. Without the field Profile is taken.
 	ProfileClaim string   `yaml:"profile_claim,omitempty"`
@@ -188,6 +194,8 @@ type Limits struct {
 	MemoryPerTrack Bytes         `yaml:"memory_per_track"` // audio that waits for Agent Assist
 	Grace          time.Duration `yaml:"grace"`            // how long a call waits for another leg after its last one said goodbye
 	LostGrace      time.Duration `yaml:"lost_grace"`       // the same after a leg that was lost: it may come back
+	ReattachGrace  time.Duration `yaml:"reattach_grace"`   // the same after a restart of the host in mid-call
+	RecoverAge     time.Duration `yaml:"recover_age"`      // a call that began longer before a restart is closed without its audio
 }
 
 // RouteLimits bound the calls of one route.
@@ -195,10 +203,34 @@ type RouteLimits struct {
 	Calls int `yaml:"calls,omitempty"` // at a time; 0 leaves it to the host's own limit
 }
 
+// Spool says where audio that waits lies, with what a host needs to take up its calls
+// after a crash. Everything in it is sealed.
+type Spool struct {
+	Off           bool          `yaml:"off,omitempty"`      // keep audio in memory alone: a crash loses it
+	Dir           string        `yaml:"dir,omitempty"`      // a folder of this host alone; empty: patchbay/spool in the user's folder for state
+	Key           Secret        `yaml:"key,omitempty"`      // 64 hexadecimal digits; empty: KeyFile
+	KeyFile       string        `yaml:"key_file,omitempty"` // made on first use; empty: beside Dir, named as it with .key behind
+	MaxBytes      Bytes         `yaml:"max_size"`
+	MaxTrackBytes Bytes         `yaml:"max_per_track"`
+	SyncInterval  time.Duration `yaml:"fsync_interval"` // what is older outlives a power failure
+}
+
 // Log says what is logged and how.
 type Log struct {
 	Level  string `yaml:"level"`  // debug, info, warn, error
 	Format string `yaml:"format"` // auto (text on a terminal, else JSON), text, json
+}
+
+// Telemetry says what else is told of calls; metrics are always there.
+type Telemetry struct {
+	Traces Traces `yaml:"traces"`
+}
+
+// Traces says where OpenTelemetry traces of calls go. They hold no words and no
+// numbers of people.
+type Traces struct {
+	Endpoint string  `yaml:"endpoint,omitempty"` // URL of an OTLP receiver over HTTP, as http://localhost:4318; empty: no traces
+	Ratio    float64 `yaml:"ratio"`              // share of the calls that are traced, 0 to 1
 }
 
 // Default returns a configuration with every default and no adapters or routes.
@@ -213,8 +245,12 @@ func Default() Config {
 			MemoryPerTrack: 2 << 20, // four minutes of telephony
 			Grace:          5 * time.Second,
 			LostGrace:      15 * time.Second,
+			ReattachGrace:  30 * time.Second,
+			RecoverAge:     12 * time.Hour,
 		},
-		Log: Log{Level: "info", Format: "auto"},
+		Spool:     Spool{MaxBytes: 4 << 30, MaxTrackBytes: 64 << 20, SyncInterval: time.Second},
+		Log:       Log{Level: "info", Format: "auto"},
+		Telemetry: Telemetry{Traces: Traces{Ratio: 1}},
 	}
 }
 

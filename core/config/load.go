@@ -131,6 +131,15 @@ func (c *Config) openFiles(problems *adapter.Problems) {
 		}
 		c.API.Token.Value = adapter.Secret(value)
 	}
+	if ref := c.Spool.Key.Ref; isReference(ref) && !c.Spool.Off {
+		value, f := c.source.secrets.resolve(ref)
+		if f != nil {
+			problems.Add("spool.key", ref, f.why, f.do)
+		}
+		c.Spool.Key.Value = adapter.Secret(value)
+	}
+	c.Spool.Dir = absolute(dir, c.Spool.Dir)
+	c.Spool.KeyFile = absolute(dir, c.Spool.KeyFile)
 	certificate("api.tls", c.API.TLS)
 	file("google.credentials", &c.Google.Credentials)
 	c.PluginDir = absolute(dir, c.PluginDir)

@@ -76,18 +76,21 @@ routes:
     roles: {inbound: customer, outbound: agent}
     third_voice: participant
     start: paused
+    reattach: true
     profile_claim: aa_profile
     profiles: [sales, projects/q/locations/europe-west1/conversationProfiles/support]
     conversation_claim: conversation_id
     limits: {calls: 10}
   - {match: {adapter: other}, profile: demo}
-limits: {calls: 9, legs_per_call: 3, tracks_per_call: 4, memory_per_track: 512KiB, grace: 1m30s, lost_grace: 20s}
+spool: {dir: spool, key: env:SPOOL_KEY, max_size: 1GiB, max_per_track: 8MiB, fsync_interval: 500ms}
+limits: {calls: 9, legs_per_call: 3, tracks_per_call: 4, memory_per_track: 512KiB, grace: 1m30s, lost_grace: 20s, reattach_grace: 40s, recover_age: 2h}
 log: {level: debug, format: json}
+telemetry: {traces: {endpoint: "http://localhost:4318", ratio: 0.25}}
 `
 
 func TestLoad(t *testing.T) {
 	dir := write(t, map[string]string{"patchbay.yaml": example, "c.pem": "c", "k.pem": "k", "key.json": "{}"})
-	got, err := Load(filepath.Join(dir, "patchbay.yaml"), env(map[string]string{"PATCHBAY_TOKEN": "s3cret"}))
+	got, err := Load(filepath.Join(dir, "patchbay.yaml"), env(map[string]string{"PATCHBAY_TOKEN": "s3cret", "SPOOL_KEY": "5ea1"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,6 +137,7 @@ func TestLoad(t *testing.T) {
 				Roles:             map[string]Speaker{"inbound": SpeakerCustomer, "outbound": SpeakerAgent},
 				ThirdVoice:        ThirdVoiceParticipant,
 				Start:             StartPaused,
+				Reattach:          true,
 				ProfileClaim:      "aa_profile",
 				Profiles:          []string{"sales", "projects/q/locations/europe-west1/conversationProfiles/support"},
 				ConversationClaim: "conversation_id",
@@ -141,8 +145,13 @@ func TestLoad(t *testing.T) {
 			},
 			{Match: Match{Adapter: "other"}, Profile: "demo", Transport: TransportExtended, ThirdVoice: ThirdVoiceIgnore, Start: StartHeard},
 		},
-		Limits: Limits{Calls: 9, LegsPerCall: 3, TracksPerCall: 4, MemoryPerTrack: 512 << 10, Grace: 90 * time.Second, LostGrace: 20 * time.Second},
-		Log:    Log{Level: "debug", Format: "json"},
+		Spool: Spool{
+			Dir: in("spool"), Key: Secret{Ref: "env:SPOOL_KEY", Value: "5ea1"},
+			MaxBytes: 1 << 30, MaxTrackBytes: 8 << 20, SyncInterval: 500 * time.Millisecond,
+		},
+		Limits:    Limits{Calls: 9, LegsPerCall: 3, TracksPerCall: 4, MemoryPerTrack: 512 << 10, Grace: 90 * time.Second, LostGrace: 20 * time.Second, ReattachGrace: 40 * time.Second, RecoverAge: 2 * time.Hour},
+		Log:       Log{Level: "debug", Format: "json"},
+		Telemetry: Telemetry{Traces: Traces{Endpoint: "http://localhost:4318", Ratio: 0.25}},
 	}
 	if diff := cmp.Diff(want, got, ignoreSource, cmp.Comparer(func(a, b adapter.Secret) bool { return a == b })); diff != "" {
 		t.Errorf("Load (-want +got):\n%s", diff)

@@ -171,6 +171,28 @@ func TestMistakes(t *testing.T) {
 			`4: log.format = "jsn": unknown; did you mean "json"?`,
 			`4: log.level = "verbose": unknown; write debug, info, warn or error`,
 		}},
+		{"a ratio that is no share", least + "telemetry: {traces: {ratio: 10}}\n", []string{
+			`4: telemetry.traces.ratio = "10": not a share; write 0 to 1: 0.1 traces one call of ten`,
+		}},
+		{"a ratio that is not a number", least + "telemetry: {traces: {ratio: .nan}}\n", []string{
+			`4: telemetry.traces.ratio = "NaN": not a share; write 0 to 1: 0.1 traces one call of ten`,
+		}},
+		{"a ratio in words", least + "telemetry: {traces: {ratio: half}}\n", []string{
+			`4: telemetry.traces.ratio = "half": not a number; write it like 0.25`,
+		}},
+		{"an endpoint without scheme", least + "telemetry: {traces: {endpoint: 'localhost:4318'}}\n", []string{
+			`4: telemetry.traces.endpoint = "localhost:4318": not the URL of an OTLP receiver over HTTP; write it like http://localhost:4318`,
+		}},
+		{"a secret in the endpoint", least + "telemetry: {traces: {endpoint: 'https://me:hunter2@traces.example.com'}}\n", []string{
+			`4: telemetry.traces.endpoint: a secret must not stand in the file; put headers into the environment variable OTEL_EXPORTER_OTLP_HEADERS`,
+		}},
+		{"the endpoint of gRPC", least + "telemetry: {traces: {endpoint: 'http://localhost:4317'}}\n", []string{
+			`4: telemetry.traces.endpoint = "http://localhost:4317": 4317 is the port of OTLP over gRPC; name the receiver's port for OTLP over HTTP, which is 4318 as a rule`,
+		}},
+		{"an endpoint with a query", least + "telemetry: {traces: {endpoint: 'http://localhost:4318/v1/traces?key=1'}}\n", []string{
+			`4: telemetry.traces.endpoint: more than a host and a path; write it like http://localhost:4318`,
+		}},
+		{"traces", least + "telemetry: {traces: {endpoint: 'https://traces.example.com/otlp/v1/traces', ratio: 0}}\n", nil},
 		{"long values are cut", least + "log: {level: " + strings.Repeat("é", 100) + "}\n", []string{
 			`4: log.level = "` + strings.Repeat("é", 60) + `…": unknown; write debug, info, warn or error`,
 		}},

@@ -114,7 +114,7 @@ func (r *reader) add(line int, key, value, why, do string) {
 // isScalar says whether a value is written as one word.
 func isScalar(v reflect.Value) bool {
 	_, text := v.Addr().Interface().(interface{ UnmarshalText([]byte) error })
-	return text || v.Kind() == reflect.String || v.Kind() == reflect.Bool || v.CanInt()
+	return text || v.Kind() == reflect.String || v.Kind() == reflect.Bool || v.CanInt() || v.CanFloat()
 }
 
 // scalar fills a word, number, duration or amount.
@@ -133,6 +133,8 @@ func (r *reader) scalar(n *yaml.Node, key string, v reflect.Value) {
 		why, do = errBytes.Error(), "write it like 512KiB or 2MiB"
 	case bool:
 		why, do = "neither true nor false", "write true or false"
+	case float64:
+		why, do = "not a number", "write it like 0.25"
 	default:
 		why, do = "not a whole number", "write digits alone"
 	}

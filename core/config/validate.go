@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -37,9 +38,11 @@ func (c *Config) problems() adapter.Problems {
 	v.adapters(c.Adapters)
 	v.tenants(c)
 	v.routes(c)
+	v.spool(c.Spool)
 	v.limits(c.Limits)
 	v.word("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.word("log.format", c.Log.Format, "auto", "text", "json")
+	v.traces(c.Telemetry.Traces)
 	return v.Problems
 }
 
@@ -137,20 +140,60 @@ func (v *validator) limits(l Limits) {
 	if l.MemoryPerTrack < minMemoryPerTrack {
 		v.Add("limits.memory_per_track", l.MemoryPerTrack.String(), "too little to outlast a change of streams", "write at least "+Bytes(minMemoryPerTrack).String())
 	}
-	for _, g := range []struct {
-		key string
-		d   time.Duration
-	}{{"limits.grace", l.Grace}, {"limits.lost_grace", l.LostGrace}} {
-		if g.d < 0 || g.d > maxGrace {
-			v.Add(g.key, g.d.String(), "out of bounds", fmt.Sprintf("write 0s to %v", maxGrace))
-		}
+	v.duration("limits.grace", l.Grace, 0, maxGrace)
+	v.duration("limits.lost_grace", l.LostGrace, 0, maxGrace)
+	v.duration("limits.reattach_grace", l.ReattachGrace, 0, maxGrace)
+	v.duration("limits.recover_age", l.RecoverAge, time.Minute, 24*time.Hour) // Google ends conversations after a day
+}
+
+func (v *validator) spool(s Spool) {
+	if ref := s.Key.Ref; ref != "" && !isReference(ref) {
+		v.Add("spool.key", "", literal.why, literal.do)
+	} else if ref != "" && s.KeyFile != "" {
+		v.Add("spool.key_file", shorten(s.KeyFile), "spool.key is there too", "delete one of the two")
+	}
+	if s.MaxTrackBytes < minSpoolBytes {
+		v.Add("spool.max_per_track", s.MaxTrackBytes.String(), "too little to be of use", "write at least "+Bytes(minSpoolBytes).String())
+	}
+	if s.MaxBytes < s.MaxTrackBytes {
+		v.Add("spool.max_size", s.MaxBytes.String(), "less than spool.max_per_track", "write at least "+s.MaxTrackBytes.String())
+	}
+	v.duration("spool.fsync_interval", s.SyncInterval, 100*time.Millisecond, time.Minute)
+}
+
+func (v *validator) duration(key string, d, least, most time.Duration) {
+	if d < least || d > most {
+		v.Add(key, d.String(), "out of bounds", fmt.Sprintf("write %v to %v", least, most))
 	}
 }
 
 const (
 	minMemoryPerTrack = 64 << 10 // eight seconds of telephony
+	minSpoolBytes     = 2 << 20
 	maxGrace          = 10 * time.Minute
 )
+
+func (v *validator) traces(t Traces) {
+	const key = "telemetry.traces"
+	if !(t.Ratio >= 0 && t.Ratio <= 1) { // not a number is neither
+		v.Add(key+".ratio", strconv.FormatFloat(t.Ratio, 'g', -1, 64), "not a share", "write 0 to 1: 0.1 traces one call of ten")
+	}
+	if t.Endpoint == "" {
+		return
+	}
+	const do = "write it like http://localhost:4318"
+	u, err := url.Parse(t.Endpoint)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		v.Add(key+".endpoint", shorten(t.Endpoint), "not the URL of an OTLP receiver over HTTP", do)
+	case u.User != nil:
+		v.Add(key+".endpoint", "", "a secret must not stand in the file", "put headers into the environment variable OTEL_EXPORTER_OTLP_HEADERS")
+	case u.RawQuery != "" || u.Fragment != "":
+		v.Add(key+".endpoint", "", "more than a host and a path", do) // it may be a key
+	case u.Port() == "4317":
+		v.Add(key+".endpoint", shorten(t.Endpoint), "4317 is the port of OTLP over gRPC", "name the receiver's port for OTLP over HTTP, which is 4318 as a rule")
+	}
+}
 
 func (v *validator) atLeast(key string, n, least int64) {
 	if n < least {

@@ -29,14 +29,16 @@ type ConversationAccount struct {
 // to a stream that was stuck by order. Finals and Messages count what the emulator
 // made; Account.Faults tells what it then dropped or doubled.
 type ParticipantAccount struct {
-	Name     string         `json:"name"`
-	Role     string         `json:"role"`    // HUMAN_AGENT, END_USER…
-	Streams  int            `json:"streams"` // opened so far
-	Samples  int64          `json:"samples"`
-	Bytes    int64          `json:"bytes"`
-	Finals   int            `json:"finals"`   // final recognition results
-	Messages int            `json:"messages"` // stored by its streams and AnalyzeContent
-	Blocks   []BlockAccount `json:"blocks,omitempty"`
+	Name    string `json:"name"`
+	Role    string `json:"role"`    // HUMAN_AGENT, END_USER…
+	Streams int    `json:"streams"` // opened so far
+	// Languages are those of its streams, in order, as BCP 47 tags; the first keptLanguages of them.
+	Languages []string       `json:"languages,omitempty"`
+	Samples   int64          `json:"samples"`
+	Bytes     int64          `json:"bytes"`
+	Finals    int            `json:"finals"`   // final recognition results
+	Messages  int            `json:"messages"` // stored by its streams and AnalyzeContent
+	Blocks    []BlockAccount `json:"blocks,omitempty"`
 }
 
 // BlockAccount sums up the coded blocks of one source that a participant heard.
@@ -54,6 +56,7 @@ type BlockAccount struct {
 type books struct {
 	streams, finals, messages int
 	samples, bytes            int64
+	languages                 []string
 	blocks                    []*blockBook
 	decoder                   *probe.Decoder // left by the last stream: a block may be cut by the hand-over
 	format                    media.Format   // that decoder has been fed with
@@ -63,12 +66,21 @@ type books struct {
 const (
 	maxBlockNumber = 1 << 20
 	maxBlockBooks  = 8
+	keptLanguages  = 256
 )
 
 type blockBook struct {
 	stream uint16
 	counts []uint8 // by block number; stays at 255
 	beyond int
+}
+
+// opened counts a stream.
+func (b *books) opened(language string) {
+	b.streams++
+	if len(b.languages) < keptLanguages {
+		b.languages = append(b.languages, language)
+	}
 }
 
 // heard counts one block.
@@ -133,7 +145,7 @@ func (c *conversation) account() ConversationAccount {
 		b := &p.books
 		pa := ParticipantAccount{
 			Name: p.name, Role: p.role.String(), Streams: b.streams, Samples: b.samples, Bytes: b.bytes,
-			Finals: b.finals, Messages: b.messages,
+			Finals: b.finals, Messages: b.messages, Languages: slices.Clone(b.languages),
 		}
 		for _, book := range b.blocks {
 			pa.Blocks = append(pa.Blocks, book.account())
@@ -167,15 +179,23 @@ func (c ConversationAccount) Role(role string) (list []ParticipantAccount) {
 
 // Blocks returns how often each coded block was heard from a participant, by its
 // full name; nil when it does not exist.
-func (s *Server) Blocks(participant string) map[probe.Block]int {
-	p, err := s.participant(participant)
+func (s *Server) Blocks(name string) map[probe.Block]int {
+	r, err := s.resolve(name, "conversations", "participants")
 	if err != nil {
 		return nil
 	}
-	p.conv.mu.Lock()
-	defer p.conv.mu.Unlock()
+	c, err := s.conversationOf(r)
+	if err != nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.IndexFunc(c.participants, func(p *participant) bool { return p.id == r.ids[1] }) // gone or not
+	if i < 0 {
+		return nil
+	}
 	out := map[probe.Block]int{}
-	for _, book := range p.books.blocks {
+	for _, book := range c.participants[i].books.blocks {
 		for n, count := range book.counts {
 			if count > 0 {
 				out[probe.Block{Stream: book.stream, N: uint32(n)}] = int(count)

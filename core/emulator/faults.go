@@ -22,6 +22,7 @@ const (
 	FaultCut       FaultKind = "cut"        // the connection of a stream is cut at the moment, with all that it carries
 	FaultStuck     FaultKind = "stuck"      // from the moment on a stream hears and answers nothing; after For it ends with Code, without For never
 	FaultComplete  FaultKind = "complete"   // at the moment somebody else completes the conversation
+	FaultForget    FaultKind = "forget"     // at the moment the participant is gone: NOT_FOUND from then on
 
 	FaultDropInterim      FaultKind = "drop-interim"      // an interim never comes; all of them: a final without interim
 	FaultDropFinal        FaultKind = "drop-final"        // a final never comes; its message does
@@ -76,6 +77,7 @@ type traits struct {
 
 var faultKinds = []traits{
 	{FaultStreamEnd, onStream, may, no}, {FaultCut, onStream, no, no}, {FaultStuck, onStream, may, may}, {FaultComplete, onStream, no, no},
+	{FaultForget, onStream, no, no},
 	{FaultDropInterim, onResult, no, no}, {FaultDropFinal, onResult, no, no}, {FaultDropMessage, onResult, no, no},
 	{FaultLoseMessage, onResult, no, no}, {FaultDuplicateFinal, onResult, no, no}, {FaultDuplicateMessage, onResult, no, no},
 	{FaultDelayFinal, onResult, no, must}, {FaultDelayMessage, onResult, no, must}, {FaultDelaySuggestions, onResult, no, must},

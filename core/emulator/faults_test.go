@@ -85,6 +85,7 @@ func TestStreamFaults(t *testing.T) {
 		{"stream-end:UNAVAILABLE@10s", codes.OK, "", 6 * time.Second, strings.TrimSpace(strings.Repeat("final message suggestions suggestions suggestions ", 3))},
 		{"cut@1s", codes.Unavailable, "error reading from server", time.Second, ""},
 		{"complete@1s", codes.FailedPrecondition, "[rule conversation-open]", time.Second, ""},
+		{"forget@1s", codes.NotFound, "[fault forget]", time.Second, ""},
 		{"complete@close", codes.FailedPrecondition, "[rule conversation-open]", 6 * time.Second, strings.TrimSpace(strings.Repeat("final message suggestions suggestions suggestions ", 3))},
 		{"stuck:ABORTED@1s,for=2s", codes.Aborted, "[fault stuck]", time.Second, ""},
 		{"stuck@close,for=1m", codes.OK, "", 6 * time.Second, strings.TrimSpace(strings.Repeat("final message suggestions suggestions suggestions ", 3))},
@@ -111,6 +112,28 @@ func TestStreamFaults(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestForgottenParticipant: it is gone for good, the others are not.
+func TestForgottenParticipant(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		name, customer, agent := r.conversation("CAforget")
+		r.inject("forget@1s,role=END_USER")
+		st := r.open(extended(customer))
+		st.play(blocks(1, 0, 100), media.Telephony, 1)
+		wantFault(t, st.wait(), codes.NotFound, FaultForget)
+		if err := r.open(extended(customer)).end(); status.Code(err) != codes.NotFound {
+			r.Errorf("a second stream ended with %v; want NOT_FOUND", err)
+		}
+		list, err := r.parts.ListParticipants(r.Context(), &pb.ListParticipantsRequest{Parent: name}).Next()
+		if err != nil || list.GetName() != agent {
+			r.Errorf("ListParticipants() begins with %v, %v; want the agent", list.GetName(), err)
+		}
+		a, _ := r.s.Account().Conversation("CAforget")
+		if p := a.Role("END_USER")[0]; p.Samples != 8000 || len(p.Languages) != 1 || p.Languages[0] != DefaultLanguage || len(r.s.Blocks(customer)) == 0 {
+			r.Errorf("account %+v; want what it heard before", p)
+		}
+	})
 }
 
 // TestStuckForGood: only the client ends such a stream, and the participant is

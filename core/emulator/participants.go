@@ -74,7 +74,9 @@ func (s *participants) ListParticipants(_ context.Context, r *pb.ListParticipant
 	c.mu.Lock()
 	var list []*pb.Participant
 	for _, p := range c.participants {
-		list = append(list, proto.CloneOf(p.pb))
+		if !p.gone {
+			list = append(list, proto.CloneOf(p.pb))
+		}
 	}
 	c.mu.Unlock()
 	page, next, err := pageOf(list, r.GetPageSize(), r.GetPageToken())

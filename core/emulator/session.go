@@ -76,7 +76,7 @@ func (s *Server) begin(ctx context.Context, p *participant, set settings, out ou
 		busy := p.busy
 		if busy == nil || isClosed(busy) || !s.on(RuleOneStream) {
 			p.busy, claimed = ses.busy, true
-			p.books.streams++
+			p.books.opened(set.language)
 			ses.out = s.meddler(p, p.books.streams, out, func() time.Duration { return ses.duration(ses.samples()) })
 			ses.decoder = p.books.takeDecoder(set.format)
 		}

@@ -39,6 +39,7 @@ type participant struct {
 	role pb.Participant_Role
 
 	pb    *pb.Participant
+	gone  bool          // by a fault: only its books are left
 	busy  chan struct{} // closed when the stream that was opened last ends; nil: none was
 	books books
 
@@ -116,11 +117,18 @@ func (c *conversation) find(id string) *participant {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, p := range c.participants {
-		if p.id == id {
+		if p.id == id && !p.gone {
 			return p
 		}
 	}
 	return nil
+}
+
+// forget makes the participant unknown.
+func (p *participant) forget() {
+	p.conv.mu.Lock()
+	defer p.conv.mu.Unlock()
+	p.gone = true
 }
 
 // conversation looks up a conversation by name.

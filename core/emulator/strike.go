@@ -48,6 +48,9 @@ func (ses *session) suffer(ctx context.Context, inputs <-chan input, outage <-ch
 		ses.p.conv.complete()
 		err := ses.s.open(ses.p.conv)
 		return err != nil, err
+	case FaultForget:
+		ses.p.forget()
+		return true, o.err(codes.NotFound, "the participant does not exist any more")
 	case FaultCut:
 		cut(ctx)
 		return true, o.err(codes.Unavailable, "the connection was cut")

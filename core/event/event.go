@@ -30,6 +30,7 @@ type Event struct {
 	State      *State      `json:"state,omitempty"`
 	Stream     *Stream     `json:"stream,omitempty"`
 	Problem    *Problem    `json:"problem,omitempty"`
+	Decision   *Decision   `json:"decision,omitempty"`
 }
 
 // Kind names what happened.
@@ -62,7 +63,22 @@ const (
 	VendorNote         Kind = "vendor.note"            // Note
 	Warning            Kind = "warning"                // Problem: worth a look, the call goes on
 	Failure            Kind = "failure"                // Problem: this call or track gets no (more) help
+	Decided            Kind = "decision"               // Decision: debug level, for whoever asks why
 )
+
+// Debug reports whether events of the kind are for whoever looks into a call, not for
+// agent desktops. A log keeps the newest MaxDebug of them.
+func (k Kind) Debug() bool { return k == Decided }
+
+// Lasts reports whether an event of the kind matters after a crash of the host. The
+// others are of the moment.
+func (k Kind) Lasts() bool {
+	switch k {
+	case TranscriptInterim, SpeechBegan, SpeechEnded, Decided, "":
+		return false
+	}
+	return true
+}
 
 // Redaction is what masking was done to an event's words.
 type Redaction string
@@ -75,6 +91,7 @@ const (
 
 // TrackRef names a track and who speaks on it.
 type TrackRef struct {
+	Number      int    `json:"number" doc:"1 for the call's first track; the ids of utterances begin with it."`
 	Leg         string `json:"leg"`
 	Track       string `json:"track"`
 	Speaker     string `json:"speaker" doc:"Stable identity of the speaker within the call."`
@@ -182,8 +199,19 @@ type Stream struct {
 	Number  int    `json:"number" doc:"1 for the track's first stream."`
 	FromPos int64  `json:"from_pos" doc:"Tape position of the stream's first sample."`
 	ToPos   int64  `json:"to_pos,omitempty" doc:"Position after the last sample that was sent."`
-	Cause   string `json:"cause,omitempty" doc:"Why it ended: planned, forced, server, parked, format, end, abandoned, or a gRPC code."`
+	Cause   string `json:"cause,omitempty" doc:"Why it ended: planned, forced, server, parked, format, language, end, abandoned, or a gRPC code."`
+	Clean   bool   `json:"clean,omitempty" doc:"It ended as we asked: everything up to to_pos is settled."`
 	Replay  int64  `json:"replay,omitempty" doc:"Samples that are sent again on this stream."`
+}
+
+// Decision is a record of the flight recorder: what the host decided, and why.
+type Decision struct {
+	What    string  `json:"what" doc:"Constant word, such as opened, waits, backs_off, parked, resumed, replays, rotated, first_result."`
+	Text    string  `json:"text" doc:"For people, without caller data."`
+	Code    string  `json:"code,omitempty" doc:"The gRPC code that it answers, if any."`
+	Stream  int     `json:"stream,omitempty" doc:"Number of the track's stream, if it is about one."`
+	Pos     int64   `json:"pos,omitempty" doc:"Position on the track's tape, in samples."`
+	Seconds float64 `json:"seconds,omitempty" doc:"How long it took, or is going to take."`
 }
 
 // Problem is a warning or a failure, for people.

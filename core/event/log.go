@@ -13,7 +13,8 @@ const MaxEvents = 20_000
 
 // Log is the ordered log of one call, in memory. It is safe for concurrent use.
 // An interim transcript is forgotten once a newer text of its utterance is in the
-// log, so the log holds what a late reader wants to see and little else.
+// log, and debug events once MaxDebug follow, so the log holds what a late reader
+// wants to see and little else.
 type Log struct {
 	call string
 
@@ -21,7 +22,11 @@ type Log struct {
 	events   []Event           // ordered by Seq; superseded interims have an empty Kind
 	dead     int               // how many of events are superseded
 	interims map[string]uint64 // utterance → Seq of its live interim
+	debug    []uint64          // Seq of the debug events, a ring of MaxDebug
+	oldest   int               // in debug, once it is full
 	seq      uint64
+	hold     bool   // readers see what was kept, no more
+	unkept   uint64 // Seq of the first event that lasts and was not kept; 0 when there is none
 	closed   bool
 	changed  chan struct{} // closed and replaced at every change
 }
@@ -29,6 +34,24 @@ type Log struct {
 // NewLog returns the empty log of a call.
 func NewLog(call string) *Log {
 	return &Log{call: call, interims: make(map[string]uint64), changed: make(chan struct{})}
+}
+
+// seqLeap is more than the events that did not last between two that did.
+const seqLeap = 10_000
+
+// RestoreLog returns the log of a call that an earlier process began, with the events
+// that were kept of it. What follows has higher numbers than any reader can have seen.
+func RestoreLog(call string, events []Event) *Log {
+	l := NewLog(call)
+	for _, e := range events {
+		if e.Seq > l.seq {
+			l.seq = e.Seq
+			l.events = append(l.events, e)
+		}
+	}
+	l.seq += seqLeap
+	l.trim()
+	return l
 }
 
 // Append stamps e with its place in the log and stores it. After Close it does nothing.
@@ -46,8 +69,19 @@ func (l *Log) Append(e Event) {
 	if e.Transcript != nil {
 		l.supersede(e)
 	}
+	if e.Kind.Debug() {
+		l.makeRoom(e.Seq)
+	}
+	if l.hold && l.unkept == 0 && e.Kind.Lasts() {
+		l.unkept = e.Seq
+	}
 	l.events = append(l.events, e)
 	l.trim()
+	l.tell()
+}
+
+// tell makes waiting readers look again.
+func (l *Log) tell() {
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
@@ -55,15 +89,34 @@ func (l *Log) Append(e Event) {
 func (l *Log) supersede(e Event) {
 	id := e.Transcript.Utterance
 	if old, ok := l.interims[id]; ok {
-		if i := l.index(old); i < len(l.events) && l.events[i].Seq == old {
-			l.events[i] = Event{Seq: old}
-			l.dead++
-		}
+		l.drop(old)
 		delete(l.interims, id)
 	}
 	if e.Kind == TranscriptInterim {
 		l.interims[id] = e.Seq
 	}
+}
+
+// drop forgets one event.
+func (l *Log) drop(seq uint64) {
+	if i := l.index(seq); i < len(l.events) && l.events[i].Seq == seq && l.events[i].Kind != "" {
+		l.events[i] = Event{Seq: seq}
+		l.dead++
+	}
+}
+
+// MaxDebug is how many debug events a log keeps.
+const MaxDebug = 256
+
+// makeRoom remembers a debug event in the place of the oldest.
+func (l *Log) makeRoom(seq uint64) {
+	if len(l.debug) < MaxDebug {
+		l.debug = append(l.debug, seq)
+		return
+	}
+	l.drop(l.debug[l.oldest])
+	l.debug[l.oldest] = seq
+	l.oldest = (l.oldest + 1) % MaxDebug
 }
 
 // trim forgets superseded events when they are the majority, and the oldest past the bound.
@@ -115,6 +168,9 @@ func (l *Log) since(seq uint64, limit int) []Event {
 		if e.Kind == "" {
 			continue
 		}
+		if l.unkept != 0 && e.Seq >= l.unkept {
+			break
+		}
 		if out = append(out, e); len(out) == limit {
 			break
 		}
@@ -128,7 +184,7 @@ func (l *Log) Close() {
 	defer l.mu.Unlock()
 	if !l.closed {
 		l.closed = true
-		close(l.changed)
+		l.tell()
 	}
 }
 
@@ -138,7 +194,7 @@ func (l *Log) Close() {
 func (l *Log) Next(ctx context.Context, seq uint64, limit int) ([]Event, error) {
 	for {
 		l.mu.Lock()
-		out, closed, changed := l.since(seq, limit), l.closed, l.changed
+		out, closed, changed := l.since(seq, limit), l.closed && l.unkept == 0, l.changed
 		l.mu.Unlock()
 		switch {
 		case len(out) > 0:

@@ -97,7 +97,7 @@ func (r *Reader) Settle(pos int64) {
 	defer t.mu.Unlock()
 	t.release(min(pos, t.sent), levelBlock, func(s *span, n int64) bool {
 		t.led.InFlight -= n
-		if t.loud(s, n) {
+		if t.loud(s, t.settled, n, QuietLevel) {
 			t.led.Unrecognised += n
 		} else {
 			t.led.Silent += n
@@ -114,7 +114,7 @@ func (r *Reader) SettleQuiet(age time.Duration) {
 	defer t.mu.Unlock()
 	limit := min(t.sent, t.end-t.segmentAt(t.end).format.SamplesIn(age))
 	t.release(limit, levelBlock, func(s *span, n int64) bool {
-		if t.loud(s, n) {
+		if t.loud(s, t.settled, n, QuietLevel) {
 			return false
 		}
 		t.led.InFlight -= n
@@ -138,6 +138,7 @@ func (r *Reader) Rewind() (pos, replayed int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	replayed = t.led.InFlight
+	t.rewound = max(t.rewound, t.sent)
 	t.led.Pending += replayed
 	t.led.InFlight = 0
 	t.led.Replayed += replayed
@@ -192,13 +193,14 @@ func (t *Tape) release(pos int64, step time.Duration, take func(s *span, n int64
 	}
 }
 
-// loud judges the n samples of s from the settled position.
-func (t *Tape) loud(s *span, n int64) bool {
+// loud judges the n samples of s from pos. Of cold audio only QuietLevel is known:
+// with a lower level it counts as loud.
+func (t *Tape) loud(s *span, pos, n int64, level float64) bool {
 	switch s.kind {
 	case spanAudio:
-		return media.Level(s.seg.format.Encoding, s.bytes(t.settled, n)) > QuietLevel
+		return media.Level(s.seg.format.Encoding, s.bytes(pos, n)) > level
 	case spanCold:
-		return t.file.Loud(s.seg.format, t.settled, n)
+		return level < QuietLevel || t.file.Loud(s.seg.format, pos, n)
 	default:
 		return false
 	}

@@ -34,6 +34,20 @@ func (t *Tape) Reader() *Reader { return &Reader{t: t} }
 // At returns when the audio at pos arrived; see Tape.At.
 func (r *Reader) At(pos int64) time.Time { return r.t.At(pos) }
 
+// Came returns when the frame that ends at pos arrived: exactly for the newest frame,
+// smoothed like At for what is older.
+func (r *Reader) Came(pos int64) time.Time {
+	r.t.mu.Lock()
+	defer r.t.mu.Unlock()
+	if came := r.t.came; pos > came.pos && pos <= r.t.end && !came.at.IsZero() {
+		return came.at
+	}
+	return r.t.at(pos)
+}
+
+// End returns the position after the newest audio.
+func (r *Reader) End() int64 { return r.t.endPos() }
+
 // Pending returns how much audio waits to be read.
 func (r *Reader) Pending() time.Duration {
 	r.t.mu.Lock()

@@ -40,7 +40,11 @@ func (h *history) pos() int64 { return h.rng.Int64N(h.end + 1) }
 
 // step does one random thing and returns what is wrong afterwards.
 func (h *history) step(t *testing.T) error {
-	switch h.rng.IntN(12) {
+	switch h.rng.IntN(13) {
+	case 12:
+		now, cancel := context.WithCancel(t.Context())
+		cancel() // look, and do not wait
+		_, _ = h.r.WaitLoud(now, float64(-h.rng.IntN(60)), time.Duration(h.rng.IntN(50))*time.Millisecond)
 	case 0:
 		h.join(t)
 	case 1:

@@ -23,7 +23,8 @@ import (
 const MaxBytes = 2 << 20
 
 // MaxGap is the longest silence that is put in the place of audio that did not
-// come. The positions of a longer gap are discarded with reason DiscardLongGap.
+// come. The positions of a longer gap are discarded with reason DiscardLongGap, or
+// silent if the vendor announced all of it.
 const MaxGap = time.Minute
 
 // maxJump is the longest gap that is believed at all.
@@ -47,14 +48,17 @@ type Tape struct {
 	mu       sync.Mutex
 	maxBytes int64
 	segments []segment // by start
+	came     arrival   // the newest frame, not smoothed
 	spans    []span    // contiguous, from settled (in spans[head]) to end
 	head     int
 	settled  int64 // everything before is in a final state
 	sent     int64 // everything before was read
+	rewound  int64 // the furthest that was ever read before a Rewind
 	end      int64
 	bytes    int64 // kept in blocks
 	announce int64 // samples of the next gap that the vendor announced
 	withhold bool
+	held     hold
 	refuse   string // not empty: everything written is discarded for this reason
 	joins    int64  // counts segments; only the newest one's Writer writes
 	writing  bool   // somebody may still write
@@ -69,8 +73,9 @@ type Tape struct {
 	limbo      []*[blockBytes]byte // freed since it does
 	changes    int64               // counts what makes a chunk that is being read from the file invalid
 
-	need int64         // the reader waits for this position; 0 when it does not wait
-	wake chan struct{} // holds a token when a waiting reader should look again
+	listening bool          // the reader waits for loud audio: what waits to be read is quiet
+	need      int64         // the reader waits for this position; 0 when it does not wait
+	wake      chan struct{} // holds a token when a waiting reader should look again
 }
 
 // New returns an empty tape that keeps at most maxBytes of unsettled audio
@@ -203,7 +208,11 @@ func (w *Writer) Write(f media.Frame) error {
 		t.append(spanAudio, fresh, f.Payload[format.Bytes(known):format.Bytes(n)])
 		t.bound()
 	}
+	if t.held == holdOver {
+		t.held = holdNone
+	}
 	seg.arrive(f.Arrived, fresh, t.end)
+	t.came = arrival{t.end - fresh, f.Arrived}
 	if t.need > 0 && t.end >= t.need {
 		t.signal()
 	}
@@ -215,6 +224,9 @@ func (t *Tape) gap(n int64, f media.Format) {
 	t.led.Filled += n
 	announced := min(n, t.announce)
 	t.announce -= announced
+	if t.held != holdNone {
+		announced = n
+	}
 	if lost := n - announced; lost > 0 && !t.withhold {
 		t.led.Lost += lost
 		t.led.Gaps++
@@ -225,6 +237,9 @@ func (t *Tape) gap(n int64, f media.Format) {
 		t.append(spanSkip, n, nil)
 	case t.refuse != "":
 		t.discarded(n, t.refuse)
+		t.append(spanSkip, n, nil)
+	case f.Duration(n) > MaxGap && announced == n:
+		t.led.Silent += n
 		t.append(spanSkip, n, nil)
 	case f.Duration(n) > MaxGap:
 		t.discarded(n, DiscardLongGap)
@@ -255,6 +270,28 @@ func (t *Tape) Announce(n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.announce += max(0, n)
+}
+
+// hold says whether the vendor said that audio may stop.
+type hold uint8
+
+const (
+	holdNone hold = iota
+	holdOn
+	holdOver // the gap before the next frame belongs to it still
+)
+
+// Hold says that the vendor put the leg on hold, or that this is over: gaps meanwhile
+// are its doing, not loss.
+func (t *Tape) Hold(on bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case on:
+		t.held = holdOn
+	case t.held == holdOn:
+		t.held = holdOver
+	}
 }
 
 // Dropped reports samples that the adapter threw away: as duplicate, late, or for
@@ -360,17 +397,33 @@ func (t *Tape) At(pos int64) time.Time {
 	return t.at(pos)
 }
 
+// LastArrival returns when the newest audio arrived; zero before the first frame.
+func (t *Tape) LastArrival() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.at(t.end)
+}
+
+// Format returns the format of the newest segment, media.Telephony before the first.
+func (t *Tape) Format() media.Format {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.segmentAt(t.end).format
+}
+
 func (t *Tape) at(pos int64) time.Time {
 	s := t.segmentAt(pos)
-	var at time.Time
-	for i, a := range s.arrivals {
-		if i > 0 && a.pos > pos {
-			if at.After(a.at) { // never later than what follows
-				at = a.at
-			}
-			break
-		}
-		at = a.at.Add(s.format.Duration(pos - a.pos))
+	next := len(s.arrivals)
+	for next > 1 && s.arrivals[next-1].pos > pos {
+		next--
+	}
+	if next == 0 {
+		return time.Time{}
+	}
+	a := s.arrivals[next-1]
+	at := a.at.Add(s.format.Duration(pos - a.pos))
+	if next < len(s.arrivals) && at.After(s.arrivals[next].at) {
+		return s.arrivals[next].at // never later than what follows
 	}
 	return at
 }

@@ -61,7 +61,11 @@ func simulate(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		}
 		return code
 	}
-	_, _ = fmt.Fprintf(stdout, "%d calls of %v sent\n", *calls, *duration)
+	what := "calls"
+	if *calls == 1 {
+		what = "call"
+	}
+	_, _ = fmt.Fprintf(stdout, "%d %s of %v sent\n", *calls, what, *duration)
 	return code
 }
 

@@ -101,9 +101,17 @@ func summary(w io.Writer, r adapter.SimReport, took time.Duration) (failed int) 
 			samples += t.Samples
 		}
 	}
-	_, _ = fmt.Fprintf(w, "%d calls, %d of them failed; sent %d chunks, %v of audio, in %v\n", len(r.Calls), failed,
-		frames, time.Duration(samples)*time.Second/8000, took.Round(time.Millisecond))
+	_, _ = fmt.Fprintf(w, "%s, %d failed; sent %s, %v of audio, in %v\n", counted(len(r.Calls), "call"), failed,
+		counted(frames, "chunk"), time.Duration(samples)*time.Second/8000, took.Round(time.Millisecond))
 	return failed
+}
+
+// counted is "1 call", "2 calls".
+func counted[N int | int64](n N, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 func parseFlags(args []string, stderr io.Writer) (o Options, asJSON bool, err error) {

@@ -245,11 +245,11 @@ func TestCommand(t *testing.T) {
 		wantFrames int64
 	}{
 		{"help", []string{"--help"}, 0, "--drop-chunk", "", 0},
-		{"recording", with("--wav", recording, "--json"), 0, "", "0 of them failed", 22}, // 11 blocks of 20 ms a track
-		{"tones", with("--tones", "amber,basil/cedar", "--duration", "100ms", "--json"), 0, "", "0 of them failed", 10},
-		{"one track", with("--track", "inbound_track", "--duration", "100ms", "--json"), 0, "", "0 of them failed", 5},
-		{"lost chunk counts as sent", with("--drop-chunk", "2", "--duration", "100ms", "--json"), 0, "", "0 of them failed", 10},
-		{"refused", with("--unsigned", "--duration", "100ms", "--json"), 1, "31920", "1 of them failed", 0},
+		{"recording", with("--wav", recording, "--json"), 0, "", "1 call, 0 failed", 22}, // 11 blocks of 20 ms a track
+		{"tones", with("--tones", "amber,basil/cedar", "--duration", "100ms", "--json"), 0, "", "1 call, 0 failed", 10},
+		{"one track", with("--track", "inbound_track", "--duration", "100ms", "--json"), 0, "", "1 call, 0 failed", 5},
+		{"lost chunk counts as sent", with("--drop-chunk", "2", "--duration", "100ms", "--json"), 0, "", "1 call, 0 failed", 10},
+		{"refused", with("--unsigned", "--duration", "100ms", "--json"), 1, "31920", "1 call, 1 failed", 0},
 		{"no such flag", []string{"--nonsense"}, 2, "", "See --help", 0},
 		{"no account", []string{"--stream", public}, 2, "", "no account", 0},
 		{"two doors", with("--voice", "https://example.com"), 2, "", "either a voice webhook or a stream", 0},

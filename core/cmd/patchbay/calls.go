@@ -307,6 +307,22 @@ func (c *callsClient) explainCommand() *cobra.Command {
 	}
 }
 
+// stepWords says what the host decided: about which track, what, why and how long it took.
+func stepWords(s call.Step) []span {
+	words := strings.ReplaceAll(s.What, "_", " ")
+	if s.Stream > 0 {
+		words += fmt.Sprintf(" (stream %d)", s.Stream)
+	}
+	words += ": " + s.Text
+	if s.Code != "" && !strings.Contains(s.Text, s.Code) {
+		words += " (" + s.Code + ")"
+	}
+	if s.Seconds > 0 {
+		words += fmt.Sprintf(", %.1f s", s.Seconds)
+	}
+	return []span{{"", strings.TrimSpace(printable(s.About)+" ") + " "}, {styleDim, printable(words)}}
+}
+
 // printExplanation prints the answer, then what was found, on lines of columns cells
 // or, when columns is 0, as long as they are.
 func printExplanation(w io.Writer, colour bool, columns int, x call.Explanation) error {
@@ -325,6 +341,12 @@ func printExplanation(w io.Writer, colour bool, columns int, x call.Explanation)
 		if f.Do != "" {
 			p.below("  → ", 4, span{"", f.Do})
 		}
+	}
+	if len(x.Steps) > 0 {
+		p.heading("LATELY")
+	}
+	for _, s := range x.Steps {
+		p.below("  "+p.styled(styleDim, s.At.Local().Format("15:04:05.0"))+" ", 13, stepWords(s)...)
 	}
 	_, err := io.WriteString(w, p.String())
 	return err

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/patchbay/patchbay/core/adapter"
 	"github.com/patchbay/patchbay/core/adapter/certfile"
 	"github.com/patchbay/patchbay/core/api"
@@ -22,6 +24,7 @@ import (
 	"github.com/patchbay/patchbay/core/config"
 	"github.com/patchbay/patchbay/core/media"
 	"github.com/patchbay/patchbay/core/plug/host"
+	"github.com/patchbay/patchbay/core/tape/spool"
 	"github.com/patchbay/patchbay/core/telemetry"
 )
 
@@ -34,13 +37,16 @@ const (
 // node is a whole host: calls, the plugins that bring them, and the API that shows
 // them. run starts it from the far end and stops it in reverse.
 type node struct {
-	cfg     *config.Config
-	log     *slog.Logger
-	pool    *assist.Pool
-	calls   *call.Manager
-	plugins []*host.Plugin // as cfg.Adapters
-	api     *api.Server
-	ln      net.Listener // of the API
+	cfg      *config.Config
+	log      *slog.Logger
+	pool     *assist.Pool
+	spool    *spool.Spool // nil: memory alone
+	registry *prometheus.Registry
+	traces   *telemetry.Traces // nil: none
+	calls    *call.Manager
+	plugins  []*host.Plugin // as cfg.Adapters
+	api      *api.Server
+	ln       net.Listener // of the API
 }
 
 // newNode opens every socket of the configuration, so that what cannot be had is
@@ -52,7 +58,14 @@ func newNode(cfg *config.Config, opts assist.Options, log *slog.Logger) (*node, 
 	}
 	opts.UserAgent = "patchbay/" + version
 	n := &node{cfg: cfg, log: log, pool: assist.NewPool(opts)}
-	n.calls = call.NewManager(callConfig(cfg), n.pool, log)
+	n.spool = openSpool(cfg.Spool, log)
+	calls := callConfig(cfg)
+	calls.Spool, calls.Reattach = n.spool, n.reattach
+	if err := n.observe(&calls); err != nil {
+		n.close()
+		return nil, err
+	}
+	n.calls = call.NewManager(calls, n.pool, log)
 	if err := n.open(dir); err != nil {
 		n.close()
 		return nil, err
@@ -68,16 +81,12 @@ func (n *node) open(pluginDir string) error {
 		}
 		n.plugins = append(n.plugins, p)
 	}
-	registry := telemetry.NewRegistry(version)
-	if err := registry.Register(api.NewCollector(n.calls, n.pool.Stats())); err != nil {
-		return err
-	}
-	if err := telemetry.Register(registry, n.pluginMetrics()...); err != nil {
+	if err := n.count(); err != nil {
 		return err
 	}
 	server, err := api.New(
 		api.Config{Listen: n.cfg.API.Listen, Token: n.cfg.API.Token.Value, Version: version},
-		api.Deps{Calls: n.calls, Adapters: adapters{n}, Metrics: telemetry.Handler(registry), Log: n.log},
+		api.Deps{Calls: n.calls, Adapters: adapters{n}, Metrics: telemetry.Handler(n.registry), Log: n.log},
 	)
 	if err != nil {
 		return err
@@ -104,6 +113,12 @@ func (n *node) close() {
 	if n.ln != nil {
 		_ = n.ln.Close()
 	}
+	if n.spool != nil {
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = n.spool.Run(ended) // nothing was written; what an earlier run left stays
+	}
+	n.closeTraces()
 	n.closePool()
 }
 
@@ -117,6 +132,7 @@ func (n *node) closePool() {
 // refuses new calls, lets the live ones end, and stops everything.
 func (n *node) run(ctx context.Context) error {
 	defer n.closePool()
+	defer n.closeTraces()                 // every call has ended by then
 	lasting := context.WithoutCancel(ctx) // what stops in its own order
 	failed := make(chan error, len(n.plugins)+1)
 
@@ -124,6 +140,20 @@ func (n *node) run(ctx context.Context) error {
 	defer stopAPI()
 	var server sync.WaitGroup
 	server.Go(func() { failed <- n.api.Serve(apiCtx, n.ln) })
+
+	spoolCtx, stopSpool := context.WithCancel(lasting)
+	defer stopSpool()
+	var spooling sync.WaitGroup
+	if n.spool != nil {
+		spooling.Go(func() {
+			if err := n.spool.Run(spoolCtx); err != nil {
+				n.log.Warn("closing the spool", "err", err)
+			}
+		})
+	}
+	if taken := n.calls.Recover(lasting); taken > 0 {
+		n.log.Warn("calls of an earlier run go on", "calls", taken, "wait_for_their_legs", n.cfg.Limits.ReattachGrace)
+	}
 
 	pluginCtx, stopPlugins := context.WithCancel(lasting)
 	defer stopPlugins()
@@ -147,6 +177,8 @@ func (n *node) run(ctx context.Context) error {
 	plugins.Wait()
 	stopAPI()
 	server.Wait()
+	stopSpool()
+	spooling.Wait()
 	return err
 }
 
@@ -187,6 +219,8 @@ func callConfig(cfg *config.Config) call.Config {
 	limits.TapeBytes = int64(cfg.Limits.MemoryPerTrack)
 	limits.Grace = cfg.Limits.Grace
 	limits.LostGrace = cfg.Limits.LostGrace
+	limits.ReattachGrace = cfg.Limits.ReattachGrace
+	limits.RecoverAge = cfg.Limits.RecoverAge
 	c := call.Config{Limits: limits, TenantOf: cfg.TenantOf}
 	for _, r := range cfg.Routes {
 		roles := make(map[media.TrackID]adapter.Role, len(r.Roles))
@@ -201,7 +235,7 @@ func callConfig(cfg *config.Config) call.Config {
 			Google: googleOf(cfg, r), Profile: r.Profile, Language: r.Language, Model: r.Model,
 			Transport: assist.Transport(r.Transport), ThirdVoice: call.ThirdVoice(r.ThirdVoice), Roles: roles,
 			ProfileClaim: r.ProfileClaim, Profiles: r.Profiles, ConversationClaim: r.ConversationClaim,
-			StartPaused: r.Start == config.StartPaused, MaxCalls: r.Limits.Calls,
+			StartPaused: r.Start == config.StartPaused, Reattach: r.Reattach, MaxCalls: r.Limits.Calls,
 		})
 	}
 	return c
@@ -316,6 +350,32 @@ func (a adapters) plugin(name string) (*host.Plugin, error) {
 		}
 	}
 	return nil, &adapter.Error{Op: "attach", Kind: adapter.KindConfig, Err: fmt.Errorf("there is no adapter %q", name)}
+}
+
+// reattach asks an adapter for the audio of a call that runs, as soon as its plugin
+// serves.
+func (n *node) reattach(ctx context.Context, name string, r adapter.AttachRequest) error {
+	p, err := adapters{n}.plugin(name)
+	if err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-p.Ready():
+		case <-ctx.Done():
+			return fmt.Errorf("adapter %s: its plugin does not serve: %w", name, ctx.Err())
+		}
+		changed := p.Changed()
+		_, err := p.Attach(ctx, r)
+		if e, ok := errors.AsType[*adapter.Error](err); !ok || e.Kind != adapter.KindUnavailable {
+			return err
+		}
+		select { // the plugin has just died, perhaps
+		case <-changed:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 func (a adapters) Attach(ctx context.Context, name string, r adapter.AttachRequest) (string, error) {

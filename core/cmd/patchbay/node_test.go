@@ -86,6 +86,8 @@ routes:`, 1)
 	}
 	cfg.Limits.LostGrace = 200 * time.Millisecond
 	cfg.Google.Quotas = config.Quotas{StreamStarts: -1, ChirpStarts: -1, BidiSessions: -1}
+	cfg.Spool = config.Default().Spool
+	cfg.Spool.Dir = filepath.Join(t.TempDir(), "spool")
 	if change != nil {
 		change(cfg)
 	}

@@ -107,6 +107,7 @@ adapters:
 routes:
   - {match: {}, profile: demo}
 limits: {grace: %s}
+spool: {off: true}
 `
 )
 

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/patchbay/patchbay/core/adapter"
@@ -47,15 +48,11 @@ func FuzzSession(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var up plugv1.Up
-		if proto.Unmarshal(b, &up) != nil {
-			return // gRPC ends the stream
-		}
 		sink := adaptertest.NewSink()
 		ctx, abort := context.WithCancelCause(t.Context())
 		s := &session{
 			sink: sink, log: slog.New(slog.DiscardHandler), count: func(string, uint64) {}, abort: abort,
-			stream: &oneMessage{ctx: ctx, up: &up},
+			stream: &oneMessage{ctx: ctx, up: b},
 			legs:   map[uint64]*leg{}, tracks: map[uint64]*track{},
 			down: make(chan *plugv1.Down, maxDown), stop: make(chan struct{}), done: make(chan struct{}),
 		}
@@ -83,7 +80,7 @@ func FuzzSession(f *testing.F) {
 type oneMessage struct {
 	grpc.BidiStreamingClient[plugv1.Down, plugv1.Up]
 	ctx context.Context //nolint:containedctx // a stream has one
-	up  *plugv1.Up
+	up  []byte
 }
 
 func (s *oneMessage) Context() context.Context { return s.ctx }
@@ -92,12 +89,12 @@ func (s *oneMessage) Send(*plugv1.Down) error { return nil }
 
 func (s *oneMessage) CloseSend() error { return nil }
 
-func (s *oneMessage) Recv() (*plugv1.Up, error) {
+func (s *oneMessage) RecvMsg(m any) error {
 	up := s.up
 	if s.up = nil; up == nil {
-		return nil, io.EOF
+		return io.EOF
 	}
-	return up, nil
+	return wire.NewCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(up)}, m)
 }
 
 // FuzzStderr writes anything to a plugin's standard error, in pieces: what comes out

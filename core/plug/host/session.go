@@ -26,10 +26,7 @@ const (
 	countUnknownTracks = "seam_unknown_tracks" // frames of a track that was not joined
 )
 
-var (
-	errNotReading = errors.New("the plugin does not read what the host says")
-	errFrames     = errors.New("the plugin broke the protocol: frames whose columns differ in length")
-)
+var errNotReading = errors.New("the plugin does not read what the host says")
 
 // session carries the legs of one plugin process. Its maps belong to the goroutine
 // that reads, which therefore never waits for a lock of ours.
@@ -101,8 +98,9 @@ func (s *session) run() error {
 
 // read handles what the plugin says. It waits for nothing but the plugin.
 func (s *session) read() error {
+	var up wire.Message
 	for {
-		up, err := s.stream.Recv()
+		err := s.stream.RecvMsg(&up)
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
@@ -112,20 +110,17 @@ func (s *session) read() error {
 			}
 			return wire.FromStatus("host.Session", err)
 		}
-		for _, item := range up.GetItems() {
-			if err := s.item(item); err != nil {
-				s.abort(err)
-				return &adapter.Error{Op: "host.Session", Kind: adapter.KindInternal, Err: err}
-			}
+		if err := up.Each(s.frames, s.item); err != nil {
+			err = fmt.Errorf("the plugin broke the protocol: %w", err)
+			s.abort(err)
+			return &adapter.Error{Op: "host.Session", Kind: adapter.KindInternal, Err: err}
 		}
 	}
 }
 
-// item handles one item. An error means that the plugin cannot be believed any more.
+// item handles one item without audio. An error means that the plugin cannot be believed any more.
 func (s *session) item(item *plugv1.Item) error {
 	switch m := item.GetItem().(type) {
-	case *plugv1.Item_Frames:
-		return s.frames(m.Frames)
 	case *plugv1.Item_Open:
 		return s.open(m.Open)
 	case *plugv1.Item_Join:
@@ -149,7 +144,7 @@ func (s *session) item(item *plugv1.Item) error {
 func (s *session) open(m *plugv1.Open) error {
 	number := m.GetLeg()
 	if number == 0 || s.legs[number] != nil {
-		return fmt.Errorf("the plugin broke the protocol: it opened leg %d twice", number)
+		return fmt.Errorf("it opened leg %d twice", number)
 	}
 	admitted, err := s.sink.Open(s.stream.Context(), wire.ToLegInfo(m))
 	if err != nil {
@@ -189,29 +184,21 @@ func (s *session) join(m *plugv1.Join) {
 }
 
 // frames hands each frame to its leg, in place: no copy, no object.
-func (s *session) frames(m *plugv1.Frames) error {
-	numbers, positions, arrivals, sizes, payload := m.GetTrack(), m.GetPos(), m.GetArrived(), m.GetSize(), m.GetPayload()
-	if n := len(numbers); len(positions) != n || len(arrivals) != n || len(sizes) != n {
-		return errFrames
-	}
-	for i, number := range numbers {
-		size := int64(sizes[i])
-		if size > int64(len(payload)) {
-			return errFrames
+func (s *session) frames(run *wire.Frames) error {
+	for f := (wire.Frame{}); ; {
+		if more, err := run.Next(&f); !more {
+			return err
 		}
-		frame := payload[:size:size]
-		payload = payload[size:]
-		t := s.tracks[number]
+		t := s.tracks[f.Track]
 		if t == nil {
 			s.count(countUnknownTracks, 1)
 			continue
 		}
-		err := t.leg.Write(media.Frame{Track: t.id, Pos: positions[i], Arrived: wire.Time(arrivals[i]), Payload: frame})
+		err := t.leg.Write(media.Frame{Track: t.id, Pos: f.Pos, Arrived: wire.Time(f.Arrived), Payload: f.Payload})
 		if err != nil {
 			s.frameFailed(t, err)
 		}
 	}
-	return nil
 }
 
 func (s *session) frameFailed(t *track, err error) {

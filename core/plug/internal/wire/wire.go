@@ -38,6 +38,7 @@ func FromLegInfo(leg uint64, i adapter.LegInfo) *plugv1.Open {
 		From:         string(i.From),
 		To:           string(i.To),
 		Claims:       i.Claims,
+		Aliases:      i.Aliases,
 	}
 }
 
@@ -54,6 +55,7 @@ func ToLegInfo(m *plugv1.Open) adapter.LegInfo {
 		From:         adapter.E164(m.GetFrom()),
 		To:           adapter.E164(m.GetTo()),
 		Claims:       m.GetClaims(),
+		Aliases:      m.GetAliases(),
 	}
 }
 
@@ -110,6 +112,7 @@ func FromNote(leg uint64, n adapter.Note) *plugv1.Note {
 		Text:    n.Text,
 		Samples: n.Samples,
 		Fields:  n.Fields,
+		Aliases: n.Aliases,
 	}
 }
 
@@ -122,6 +125,7 @@ func ToNote(m *plugv1.Note) adapter.Note {
 		Text:    m.GetText(),
 		Samples: m.GetSamples(),
 		Fields:  m.GetFields(),
+		Aliases: m.GetAliases(),
 	}
 }
 
@@ -137,12 +141,12 @@ func ToEnd(m *plugv1.Close) adapter.EndReason {
 
 // FromControl returns the message for an order of the host.
 func FromControl(leg uint64, c adapter.Control) *plugv1.Control {
-	return &plugv1.Control{Leg: leg, Kind: string(c.Kind), Reason: c.Reason}
+	return &plugv1.Control{Leg: leg, Kind: string(c.Kind), Reason: c.Reason, Reconnect: c.Reconnect}
 }
 
 // ToControl is the inverse of FromControl.
 func ToControl(m *plugv1.Control) adapter.Control {
-	return adapter.Control{Kind: adapter.ControlKind(m.GetKind()), Reason: m.GetReason()}
+	return adapter.Control{Kind: adapter.ControlKind(m.GetKind()), Reason: m.GetReason(), Reconnect: m.GetReconnect()}
 }
 
 // FromAttach returns the message for an attach request.

@@ -762,6 +762,7 @@ type Open struct {
 	From          string                 `protobuf:"bytes,6,opt,name=from,proto3" json:"from,omitempty"`
 	To            string                 `protobuf:"bytes,7,opt,name=to,proto3" json:"to,omitempty"`
 	Claims        map[string]string      `protobuf:"bytes,8,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Aliases       []string               `protobuf:"bytes,9,rep,name=aliases,proto3" json:"aliases,omitempty"` // further names of the call
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -848,6 +849,13 @@ func (x *Open) GetTo() string {
 func (x *Open) GetClaims() map[string]string {
 	if x != nil {
 		return x.Claims
+	}
+	return nil
+}
+
+func (x *Open) GetAliases() []string {
+	if x != nil {
+		return x.Aliases
 	}
 	return nil
 }
@@ -1222,6 +1230,7 @@ type Note struct {
 	Text          string                 `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
 	Samples       int64                  `protobuf:"varint,6,opt,name=samples,proto3" json:"samples,omitempty"`
 	Fields        map[string]string      `protobuf:"bytes,7,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Aliases       []string               `protobuf:"bytes,8,rep,name=aliases,proto3" json:"aliases,omitempty"` // further names of the call
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1301,6 +1310,13 @@ func (x *Note) GetSamples() int64 {
 func (x *Note) GetFields() map[string]string {
 	if x != nil {
 		return x.Fields
+	}
+	return nil
+}
+
+func (x *Note) GetAliases() []string {
+	if x != nil {
+		return x.Aliases
 	}
 	return nil
 }
@@ -1653,6 +1669,7 @@ type Control struct {
 	Leg           uint64                 `protobuf:"varint,1,opt,name=leg,proto3" json:"leg,omitempty"`
 	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"` // "pause", "resume", "end"; ignore others
 	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reconnect     bool                   `protobuf:"varint,4,opt,name=reconnect,proto3" json:"reconnect,omitempty"` // with "end": the vendor should connect again, if it can
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1706,6 +1723,13 @@ func (x *Control) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Control) GetReconnect() bool {
+	if x != nil {
+		return x.Reconnect
+	}
+	return false
 }
 
 // Failed says that the host takes nothing more of a leg, or of one track of it.
@@ -2251,7 +2275,7 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\x04note\x18\x04 \x01(\v2\x16.patchbay.plug.v1.NoteH\x00R\x04note\x12/\n" +
 	"\x05close\x18\x05 \x01(\v2\x17.patchbay.plug.v1.CloseH\x00R\x05close\x12/\n" +
 	"\x05count\x18\x06 \x01(\v2\x17.patchbay.plug.v1.CountH\x00R\x05countB\x06\n" +
-	"\x04item\"\xc6\x02\n" +
+	"\x04item\"\xe0\x02\n" +
 	"\x04Open\x12\x10\n" +
 	"\x03leg\x18\x01 \x01(\x04R\x03leg\x12\x19\n" +
 	"\bcall_key\x18\x02 \x01(\tR\acallKey\x12\x17\n" +
@@ -2260,7 +2284,8 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\fconversation\x18\x05 \x01(\tR\fconversation\x12\x12\n" +
 	"\x04from\x18\x06 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\a \x01(\tR\x02to\x12:\n" +
-	"\x06claims\x18\b \x03(\v2\".patchbay.plug.v1.Open.ClaimsEntryR\x06claims\x1a9\n" +
+	"\x06claims\x18\b \x03(\v2\".patchbay.plug.v1.Open.ClaimsEntryR\x06claims\x12\x18\n" +
+	"\aaliases\x18\t \x03(\tR\aaliases\x1a9\n" +
 	"\vClaimsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"=\n" +
@@ -2291,7 +2316,7 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\x03pos\x18\x02 \x03(\x03R\x03pos\x12\x18\n" +
 	"\aarrived\x18\x03 \x03(\x10R\aarrived\x12\x12\n" +
 	"\x04size\x18\x04 \x03(\rR\x04size\x12\x18\n" +
-	"\apayload\x18\x05 \x01(\fR\apayload\"\xfc\x01\n" +
+	"\apayload\x18\x05 \x01(\fR\apayload\"\x96\x02\n" +
 	"\x04Note\x12\x10\n" +
 	"\x03leg\x18\x01 \x01(\x04R\x03leg\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x19\n" +
@@ -2299,7 +2324,8 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\x02at\x18\x04 \x01(\x10R\x02at\x12\x12\n" +
 	"\x04text\x18\x05 \x01(\tR\x04text\x12\x18\n" +
 	"\asamples\x18\x06 \x01(\x03R\asamples\x12:\n" +
-	"\x06fields\x18\a \x03(\v2\".patchbay.plug.v1.Note.FieldsEntryR\x06fields\x1a9\n" +
+	"\x06fields\x18\a \x03(\v2\".patchbay.plug.v1.Note.FieldsEntryR\x06fields\x12\x18\n" +
+	"\aaliases\x18\b \x03(\tR\aaliases\x1a9\n" +
 	"\vFieldsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"A\n" +
@@ -2322,11 +2348,12 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\x03leg\x18\x01 \x01(\x04R\x03leg\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12-\n" +
-	"\x05error\x18\x04 \x01(\v2\x17.patchbay.plug.v1.ErrorR\x05error\"G\n" +
+	"\x05error\x18\x04 \x01(\v2\x17.patchbay.plug.v1.ErrorR\x05error\"e\n" +
 	"\aControl\x12\x10\n" +
 	"\x03leg\x18\x01 \x01(\x04R\x03leg\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"_\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1c\n" +
+	"\treconnect\x18\x04 \x01(\bR\treconnect\"_\n" +
 	"\x06Failed\x12\x10\n" +
 	"\x03leg\x18\x01 \x01(\x04R\x03leg\x12\x14\n" +
 	"\x05track\x18\x02 \x01(\x04R\x05track\x12-\n" +
