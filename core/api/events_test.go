@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -268,3 +269,39 @@ func (w *memoryWriter) WriteHeader(int)                  {}
 func (w *memoryWriter) SetWriteDeadline(time.Time) error { return nil }
 func (w *memoryWriter) FlushError() error                { return nil }
 func (w *memoryWriter) Write(p []byte) (int, error)      { return w.body.Write(p) }
+
+// The flight recorder's events come only to whoever asks for them; paging loses
+// nothing either way.
+func TestDebugEvents(t *testing.T) {
+	h := newHost(t)
+	p := h.dial("CA1")
+	p.say("inbound", "amber", "basil", "cedar")
+	p.waitKind(event.SuggestionOffered)
+	p.hangUp()
+	for _, debug := range []bool{false, true} {
+		var got, want []uint64
+		decisions := 0
+		for after, complete := uint64(0), false; !complete; {
+			var page EventList
+			h.get("/v1/calls/CA1/events.json?limit=3&after="+strconv.FormatUint(after, 10)+"&debug="+strconv.FormatBool(debug), &page)
+			for _, e := range page.Events {
+				got = append(got, e.Seq)
+				if e.Kind.Debug() {
+					decisions++
+				}
+			}
+			if complete = page.Complete; !complete && len(page.Events) == 0 {
+				break // it ends below, as something is missing
+			}
+			after = page.Next
+		}
+		for _, e := range p.call.Events().Since(0, 0) {
+			if debug || !e.Kind.Debug() {
+				want = append(want, e.Seq)
+			}
+		}
+		if !slices.Equal(got, want) || decisions > 0 != debug {
+			t.Errorf("debug=%v: events %v with %d decisions; want %v", debug, got, decisions, want)
+		}
+	}
+}

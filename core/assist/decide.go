@@ -83,6 +83,9 @@ func (t *track) decideOpened(number int, from int64) {
 	if t.replay > 0 {
 		text += fmt.Sprintf(", %v of it is sent again", rounded(t.format.Duration(t.replay)))
 	}
+	if t.waited <= chunk { // that is no waiting
+		t.waited = 0
+	}
 	t.decide(decision{what: didOpen, text: text, stream: number, pos: from, took: t.waited})
 	t.waited = 0
 }

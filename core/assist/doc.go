@@ -14,6 +14,11 @@
 // circuit for each Google lets one ask for all while nothing answers or the
 // credentials are refused. Whoever waits keeps taping, and catches up.
 //
+// A track on which nobody speaks is parked: its stream is closed, quiet audio is settled
+// without being sent, and the next word opens a stream from half a second before it.
+// A change of language, of format or of the speaker's participant rotates the stream at
+// its position. What was decided, and why, goes to the call's log at debug level.
+//
 // The package reads audio through the Audio interface and tells it what became of
 // each sample. It leaves to others which call belongs to which conversation
 // (core/call), how audio is kept (core/tape) and who sees the words (core/redact).

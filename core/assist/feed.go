@@ -49,7 +49,7 @@ func (st *stream) feed(ctx context.Context, c media.Chunk, stalled *time.Timer) 
 		case pace.wait(ctx, c.Format.Duration(c.End()-c.Pos), sent) != nil:
 			return stopCause(ctx)
 		}
-		c, err = t.audio.Next(ctx, t.buf, chunk)
+		c, err = t.next(ctx)
 		switch {
 		case errors.Is(err, media.ErrParked):
 			return causeParked

@@ -135,6 +135,7 @@ const (
 // Google's words, and which of our settings to mend.
 func (c Conversation) explain(step string, err error) event.Problem {
 	code, fix := c.fix(step, err)
+	fix += c.emulatorHint(step, err)
 	return event.Problem{Code: code, Text: fmt.Sprintf("Agent Assist: %s failed: %s; %s", step, googleWords(err), fix)}
 }
 
@@ -160,6 +161,9 @@ func (c Conversation) fix(step string, err error) (code, do string) {
 	case codes.Unauthenticated:
 		return codeUnauthentic, "the credentials are not accepted: check google.credentials (expired, revoked, or of another universe)"
 	case codes.InvalidArgument:
+		if step == stepProfile {
+			return codeInvalid, fmt.Sprintf("check how routes[].profile = %q, google.project = %q and google.location = %q are written", c.Profile, g.Project, g.location())
+		}
 		return codeInvalid, fmt.Sprintf("check routes[] language = %q, model = %q, transport = %q and google.location = %q", c.Language, c.Model, c.transport(), g.location())
 	case codes.FailedPrecondition:
 		return codeFailed, fmt.Sprintf("the profile %q or the conversation does not allow it: check routes[].profile and routes[].transport", c.Profile)
@@ -171,6 +175,24 @@ func (c Conversation) fix(step string, err error) (code, do string) {
 		return codeUnreachable, fmt.Sprintf("check the network's way to %s", g.address())
 	}
 	return codeFailed, "see the status page of Google Cloud"
+}
+
+// emulatorHint is what else may be wrong when the first request goes to an endpoint
+// without TLS: that is an emulator, which has projects and profiles of its own.
+func (c Conversation) emulatorHint(step string, err error) string {
+	g := c.Google
+	if !g.Insecure || step != stepProfile || reason(err) != "" {
+		return ""
+	}
+	switch codeOf(err) {
+	case codes.Unavailable, codes.DeadlineExceeded:
+		return fmt.Sprintf("; does the emulator run at %s? `patchbay emulator` starts it", g.address())
+	case codes.PermissionDenied:
+		return fmt.Sprintf("; an emulator knows the projects that it was started with: --project %s", g.Project)
+	case codes.NotFound:
+		return fmt.Sprintf("; an emulator knows what it was started with: --project %s --profile %s", g.Project, base(c.Profile))
+	}
+	return ""
 }
 
 // chargedProject is whose API must be enabled and whose quota counts.

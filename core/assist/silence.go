@@ -7,10 +7,10 @@ import (
 	"github.com/patchbay/patchbay/core/media"
 )
 
-// DefaultParkAfter closes the stream of who has been silent for so long, until they
-// speak: a stream that hears nothing is charged like any other, and the service may end
-// it. That costs one start a minute at the very most, of a speaker who says a word after
-// each minute of silence; who listens for a shorter time keeps the stream.
+// DefaultParkAfter is how long nobody speaks until a stream is closed. One that hears
+// nothing is charged like any other, and the service may end it; to close it costs one
+// start when speech returns: one a minute at the very most, of a speaker who says a word
+// after each minute of silence. Who listens for a shorter time keeps the stream.
 const DefaultParkAfter = time.Minute
 
 // DefaultSpeechLevel is the loudness above which 20 ms of audio may be speech. Active

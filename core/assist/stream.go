@@ -150,7 +150,7 @@ func (t *track) first(ctx context.Context) (media.Chunk, error) {
 		t.held = nil
 		return c, nil
 	}
-	return t.audio.Next(ctx, t.buf, chunk)
+	return t.next(ctx)
 }
 
 func (t *track) open(ctx context.Context, l *lane, f media.Format) (wire, error) {

@@ -16,13 +16,10 @@ import (
 	"github.com/patchbay/patchbay/core/media"
 )
 
-// chunk is how much audio a message holds: 100 ms, as Google asks for. That is
-// chunkBytes at most (linear16 at media.MaxRate), well under the 25 KB that
-// Speech-to-Text v2 takes.
-const (
-	chunk      = 100 * time.Millisecond
-	chunkBytes = 2 * media.MaxRate / 10
-)
+// chunk is how much audio a message holds: 100 ms, as Google asks for. That is 9,600
+// bytes at most (linear16 at media.MaxRate), well under the 25 KB that Speech-to-Text
+// v2 takes.
+const chunk = 100 * time.Millisecond
 
 // track sends one tape, stream after stream. Everything without a lock belongs to
 // the goroutine of run.
@@ -70,7 +67,6 @@ func newTrack(s *Session, t Track, p *participant) *track {
 	tr := &track{
 		s: s, audio: t.Audio, language: language, changes: t.changes, ref: t.Ref, participant: p,
 		log:     s.log.With("track", t.Ref.Track, "leg", t.Ref.Leg),
-		buf:     make([]byte, 0, chunkBytes),
 		retries: newBackoff(s.pool.opts, retry), quota: newBackoff(s.pool.opts, wait),
 	}
 	tr.info.state = StateWaiting
@@ -346,11 +342,20 @@ func (t *track) answered() {
 	}
 }
 
+// next reads a chunk into the track's buffer, which grows to what the format needs.
+func (t *track) next(ctx context.Context) (media.Chunk, error) {
+	c, err := t.audio.Next(ctx, t.buf, chunk)
+	if cap(c.Payload) > cap(t.buf) {
+		t.buf = c.Payload[:0]
+	}
+	return c, err
+}
+
 // discardAll gives audio up as it comes, until the tape ends.
 func (t *track) discardAll(ctx context.Context, reason string) {
 	t.audio.Discard(math.MaxInt64, reason)
 	for {
-		c, err := t.audio.Next(ctx, t.buf, chunk)
+		c, err := t.next(ctx)
 		switch {
 		case err == nil:
 			t.audio.Discard(c.End(), reason)

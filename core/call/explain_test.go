@@ -1,6 +1,7 @@
 package call
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -82,6 +83,71 @@ func TestExplain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestExplainSteps: the newest decisions are shown, the oldest first.
+func TestExplainSteps(t *testing.T) {
+	var events []event.Event
+	for i := range 3 * maxSteps {
+		events = append(events, event.Event{Kind: event.Decided, Track: &event.TrackRef{Track: "inbound"}, Decision: &event.Decision{What: "opened", Stream: i}},
+			event.Event{Kind: event.TranscriptFinal, Transcript: &event.Transcript{}})
+	}
+	got := explain(Info{}, events, time.Now()).Steps
+	if len(got) != maxSteps || got[0].Stream != 2*maxSteps || got[maxSteps-1].Stream != 3*maxSteps-1 || got[0].About != "inbound" {
+		t.Errorf("steps %+v; want the newest %d", got, maxSteps)
+	}
+	if got := explain(Info{}, nil, time.Now()).Steps; got == nil {
+		t.Error("without decisions the steps are null; want an empty list")
+	}
+}
+
+// TestNotesOfTheVendor: a language and a hold reach the audio that they are about.
+func TestNotesOfTheVendor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t, nil)
+		l := h.open(t, "CA1", "leg")
+		in, out := join(t, l, "inbound", customer, 1), join(t, l, "outbound", agent, 2)
+		say(t, 5*time.Second, in, out)
+		for _, n := range []adapter.Note{{Kind: adapter.NoteLanguage, Track: "inbound", Text: "de-DE"}, {Kind: adapter.NoteLanguage, Track: "outbound", Text: "?"}} {
+			if err := l.Note(n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		say(t, 5*time.Second, in, out)
+		if err := l.Note(adapter.Note{Kind: adapter.NoteHold}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Minute)
+		in.pos, out.pos = in.pos+20*60*8000, out.pos+20*60*8000
+		if err := l.Note(adapter.Note{Kind: adapter.NoteResume}); err != nil {
+			t.Fatal(err)
+		}
+		say(t, 5*time.Second, in, out)
+		c := h.find(t, "CA1")
+		closeLeg(t, l, adapter.EndHangup)
+		untilEnded(t, c)
+		account, _ := h.emulator.Account().Conversation("CA1")
+		if got := account.Role("END_USER")[0].Languages; !slices.Equal(got, []string{"en-US", "de-DE", "de-DE"}) {
+			t.Errorf("the customer's streams were in %v; want German from the note on", got)
+		}
+		if got := account.Role("HUMAN_AGENT")[0].Languages; !slices.Equal(got, []string{"en-US", "en-US"}) {
+			t.Errorf("the agent's streams were in %v; want English", got)
+		}
+		for _, tr := range c.Info().Tracks {
+			if l := tr.Ledger; l.Lost != 0 || len(l.Discarded) != 0 || l.Balanced() != nil {
+				t.Errorf("%s: ledger %+v; want no loss", tr.Track, l)
+			}
+		}
+		x := c.Explain()
+		for _, f := range x.Findings {
+			if f.Level == Trouble {
+				t.Errorf("finding %+v; want no trouble", f)
+			}
+		}
+		if len(x.Steps) < 10 {
+			t.Errorf("%d steps %+v; want what became of the streams", len(x.Steps), x.Steps)
+		}
+	})
 }
 
 // TestExplainRealCalls asks of calls that really went through.

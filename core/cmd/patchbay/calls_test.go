@@ -403,3 +403,20 @@ func TestWatchReportsWhatCannotBeShown(t *testing.T) {
 		t.Errorf("watch = %v; want %v", err, full)
 	}
 }
+
+// What the host decided lately is shown below the findings.
+func TestExplanationSteps(t *testing.T) {
+	x := call.Explanation{Verdict: "All is well", Steps: []call.Step{
+		{About: "inbound", Decision: event.Decision{What: "first_result", Text: "the stream's first result", Stream: 2, Seconds: 0.42}},
+		{About: "inbound", Decision: event.Decision{What: "backs_off", Text: "it broke", Code: "UNAVAILABLE"}},
+	}}
+	var b strings.Builder
+	if err := printExplanation(&b, false, 0, x); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"LATELY", "inbound first result (stream 2): the stream's first result, 0.4 s\n", "inbound backs off: it broke (UNAVAILABLE)\n"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("explanation\n%s\nwant %q in it", b.String(), want)
+		}
+	}
+}
