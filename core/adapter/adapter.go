@@ -88,6 +88,10 @@ type LegInfo struct {
 	// Claims is what the vendor's message merely says, by the vendor's own names: custom
 	// parameters, headers. Routing rules may match it; it never proves anything.
 	Claims map[string]string
+	// Client is set for a stream of an Agent Assist client of the vendor's own.
+	Client Client
+	// Results says which results come back by Control; none when empty.
+	Results ResultForm
 }
 
 // Principal says whose leg this is, as far as the adapter could prove it.
@@ -121,6 +125,12 @@ type Track struct {
 	MediaTimeKnown bool
 	// Language is a BCP 47 tag where the vendor states one, else empty.
 	Language string
+	// Participant and Request go with LegInfo.Client: the full name of the client's
+	// participant, and the first message of its stream (a StreamingAnalyzeContentRequest of
+	// v2beta1, encoded), with which the host opens its own. Without Request the route says
+	// how to stream.
+	Participant string
+	Request     []byte
 }
 
 // Speaker is who speaks on a track. Tracks with the same ID within a call are the
@@ -175,6 +185,9 @@ const (
 	NoteDropped  NoteKind = "dropped" // the adapter threw audio away: Text says why ("duplicate", "late", "malformed")
 	NoteMetadata NoteKind = "metadata"
 	NoteWarning  NoteKind = "warning" // the vendor's input is odd; Text says how, without caller data
+	// NoteFinish says that no more audio comes on the leg. The results that are still
+	// missing follow by Control, then ControlDone. It goes with LegInfo.Results.
+	NoteFinish NoteKind = "finish"
 )
 
 // Control is what the host wants of a leg.
@@ -184,6 +197,10 @@ type Control struct {
 	// Reconnect goes with ControlEnd: the call is still wanted, but not here, because the
 	// host is leaving. A vendor that can should connect again.
 	Reconnect bool
+	// Result goes with ControlResult.
+	Result *Result
+	// Error goes with ControlEnd where Agent Assist refused the client's own stream.
+	Error *StatusError
 }
 
 // ControlKind is the kind of a Control.
@@ -194,6 +211,14 @@ const (
 	ControlPause  ControlKind = "pause"  // stop sending audio where the vendor can
 	ControlResume ControlKind = "resume" // undo pause
 	ControlEnd    ControlKind = "end"    // close the leg in the vendor's way
+
+	// Those below come for legs that asked for results (LegInfo.Results).
+
+	ControlResult ControlKind = "result"
+	// ControlLost says that results were lost, since more than ResultBuffer waited for the
+	// adapter. It comes once.
+	ControlLost ControlKind = "lost"
+	ControlDone ControlKind = "done" // after NoteFinish: no result follows
 )
 
 // EndReason says why a leg ended.

@@ -18,7 +18,7 @@ var (
 )
 
 // streamCauses are the host's own words for the end of a stream.
-var streamCauses = []string{"planned", "forced", "server", "parked", "format", "language", "end", "abandoned"}
+var streamCauses = []string{"planned", "forced", "server", "parked", "format", "language", "end", "client", "abandoned"}
 
 // assistCounts are the plain counters and gauges of assist.Stats.
 var assistCounts = []struct {

@@ -41,6 +41,10 @@ type Conversation struct {
 	Model     string // speech model; empty means the profile's
 	Transport Transport
 	Call      string // patchbay's id of the call, for logs
+	// Foreign is the full name of a conversation that is a client's own: it and its
+	// participants are neither created nor completed. ID is the last part of it. Empty: the
+	// conversation is the session's.
+	Foreign string
 	// Resume is what an earlier process of the host made of the conversation; nil when
 	// it is new.
 	Resume *Resume
@@ -71,14 +75,14 @@ const maxIDLength = 64
 func (c Conversation) Validate() error {
 	errs := []error{c.Google.Validate()}
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.Profile == "" {
+	if c.Profile == "" && c.Foreign == "" {
 		add("routes[].profile: missing; name a conversation profile of %s", c.Google.parent())
 	}
 	if strings.Contains(c.Profile, "/") && !strings.HasPrefix(c.Profile, c.Google.parent()+"/conversationProfiles/") &&
 		!strings.HasPrefix(c.Profile, "projects/"+c.Google.Project+"/conversationProfiles/") {
 		add("routes[].profile = %q: is not in %s; give the profile's id alone, or set google.project and google.location to match", c.Profile, c.Google.parent())
 	}
-	if !validID.MatchString(c.ID) {
+	if !validID.MatchString(c.ID) && c.Foreign == "" {
 		add("conversation id %q: want a letter, then letters, digits, - and _, 3 to %d in all", c.ID, maxIDLength)
 	}
 	switch c.transport() {
@@ -110,7 +114,11 @@ type Track struct {
 	Language string // BCP-47; empty means the conversation's
 	UserID   string // obfuscated external id of the speaker, optional, at most 256 characters
 	changes  []languageChange
+	ends     []end
 	Finals   int // utterances of the track that an earlier process of the host has seen to their end
+	// Client is whose stream the track's audio comes from, in a foreign conversation; nil
+	// in others.
+	Client Client
 }
 
 // Audio is a track's tape as this package needs it. Next, Wait and WaitLoud are called by
@@ -150,6 +158,10 @@ type Audio interface {
 	Pending() time.Duration
 	// End returns the position after the newest audio.
 	End() int64
+	// Pos returns the position that Next reads next.
+	Pos() int64
+	// Quiet reports whether nothing that waits to be read is louder than level.
+	Quiet(level float64) bool
 }
 
 // Why audio was given up.

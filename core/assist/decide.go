@@ -59,6 +59,7 @@ func whyEnded(why cause, end ending, st *stream, audio time.Duration) string {
 		causeParked:    "no audio came, or nobody spoke",
 		causeFormat:    "the audio's format changed",
 		causeLanguage:  "the language changed",
+		causeClient:    "the client's stream ended, or its next one began",
 		causeEnd:       "the track's end",
 		causeAbandoned: "the call was cut off",
 	}[why]
@@ -95,7 +96,7 @@ func (st *stream) answered() {
 	t := st.t
 	t.answered()
 	t.proveLanguage(t.spoken)
-	if t.s.conv.transport() == Bidi {
+	if t.transport() == Bidi {
 		t.s.clients.bidi.proven.Store(true)
 	}
 	t.decide(decision{what: didHear, text: "the stream's first result", stream: st.number, took: time.Since(st.opened)})

@@ -66,6 +66,9 @@ func (st *stream) feed(ctx context.Context, c media.Chunk, stalled *time.Timer) 
 		case t.languageOf(c) != t.spoken:
 			t.held = &c
 			return causeLanguage
+		case t.cut(st.pos.start(), c.Pos):
+			t.held = &c
+			return causeClient
 		}
 	}
 }

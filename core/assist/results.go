@@ -25,6 +25,9 @@ type results struct {
 	newest    finalKey // the last final of the stream
 	shown     int64    // where the furthest interim ends
 	stale     int64    // a stream that hears audio again has nothing new to say before
+
+	end   int64 // where the audio of the newest transcript ends
+	fresh bool  // the response that is being handled says something new
 }
 
 // finalKey tells a final from others of its stream.
@@ -48,6 +51,7 @@ func newResults(t *track, number, utterance int) results {
 }
 
 func (r *results) handle(st *stream, resp *dialogflowpb.StreamingAnalyzeContentResponse) {
+	r.fresh = false
 	if rec := resp.GetRecognitionResult(); rec != nil {
 		r.recognition(st, rec, resp.GetSpeechModel())
 	}
@@ -87,6 +91,7 @@ func (r *results) transcript(st *stream, rec *dialogflowpb.StreamingRecognitionR
 		return
 	}
 	start, end := r.place(st, rec)
+	r.end = end
 	if final && !wasOpen {
 		r.contradiction("a final without an interim")
 	}
@@ -132,6 +137,7 @@ func (r *results) transcript(st *stream, rec *dialogflowpb.StreamingRecognitionR
 		}
 		r.shown = max(r.shown, end)
 	}
+	r.fresh = true
 	t.s.publish(e)
 }
 
@@ -195,6 +201,7 @@ func (r *results) speech(st *stream, kind event.Kind, rec *dialogflowpb.Streamin
 		pos = st.pos.onsets[len(st.pos.onsets)-1]
 	}
 	st.mu.Unlock()
+	r.fresh = pos >= r.stale
 	r.t.s.publish(event.Event{Kind: kind, Track: r.t.trackRef(), Speech: &event.Speech{At: r.t.audio.At(pos), Pos: pos}})
 }
 
@@ -204,6 +211,7 @@ func (r *results) message(m *dialogflowpb.Message) {
 	if !r.t.s.answers.message(m.GetName(), at) {
 		return
 	}
+	r.fresh = true
 	r.t.s.pool.stats.Messages.Add(1)
 	e := event.Message{Name: m.GetName(), Text: strings.TrimSpace(m.GetContent()), Language: m.GetLanguageCode()}
 	if m.GetSendTime() != nil {

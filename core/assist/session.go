@@ -7,6 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/patchbay/patchbay/core/event"
 )
 
@@ -36,6 +39,7 @@ type Session struct {
 	participants map[Speaker]*participant
 	tracks       []*track
 	problem      *event.Problem // why the conversation failed
+	refusal      error          // what clients are told
 
 	answers answers
 	missing []missing // finals without a stored message
@@ -117,6 +121,9 @@ func (s *Session) Add(t Track) {
 		return
 	}
 	s.added = append(s.added, t)
+	if t.Client != nil && s.refusal != nil {
+		defer t.Client.Refused(s.refusal)
+	}
 	s.tell()
 }
 
@@ -156,6 +163,9 @@ func (s *Session) take() []*track {
 			p = newParticipant(t.Ref.Role, t.UserID)
 			if s.conv.Resume != nil {
 				p.name = s.conv.Resume.Participants[who]
+			}
+			if t.Client != nil {
+				p.name = t.Client.Participant()
 			}
 			s.participants[who] = p
 		}
@@ -243,6 +253,7 @@ func (s *Session) setOver(p event.Problem) {
 	s.mu.Unlock()
 	if first {
 		s.fail(nil, p)
+		s.refuseClients(status.Error(codes.FailedPrecondition, p.Text))
 	}
 }
 

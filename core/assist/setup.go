@@ -19,6 +19,7 @@ import (
 const (
 	stepConnect     = "finding credentials"
 	stepProfile     = "reading the conversation profile"
+	stepForeign     = "reading the client's conversation"
 	stepCreate      = "creating the conversation"
 	stepParticipant = "creating a participant"
 	stepStream      = "streaming audio"
@@ -43,7 +44,7 @@ func (f *failure) Unwrap() error { return f.err }
 // mended reports whether an operator may mend what failed while the call runs: what
 // Google refused, or what there is to authenticate with.
 func (f *failure) mended() bool {
-	if f.err == nil || f.problem.Code == codeNotServed || errors.Is(f.err, errPoolClosed) {
+	if f.err == nil || f.problem.Code == codeNotServed || f.problem.Code == codeGone || errors.Is(f.err, errPoolClosed) {
 		return false
 	}
 	_, google := status.FromError(f.err)
@@ -68,6 +69,7 @@ func (s *Session) setUp(ctx context.Context) error {
 		if !known {
 			s.fail(nil, f.problem)
 		}
+		s.refuseClients(f.err)
 		if last || !f.mended() || ctx.Err() != nil {
 			return err
 		}
@@ -99,6 +101,9 @@ func (s *Session) prepare(ctx context.Context) error {
 	s.mu.Lock()
 	s.clients = clients
 	s.mu.Unlock()
+	if s.conv.Foreign != "" {
+		return s.visit(ctx)
+	}
 	var profile *dialogflowpb.ConversationProfile
 	err = s.retry(ctx, stepProfile, func(ctx context.Context) (err error) {
 		profile, err = clients.profile(ctx, s.conv.profileName())
@@ -271,7 +276,7 @@ const (
 
 // complete ends the conversation at Google's. It goes on when ctx is cancelled.
 func (s *Session) complete(ctx context.Context) error {
-	if s.isOver() != nil { // done, by somebody else
+	if s.isOver() != nil || s.conv.Foreign != "" { // done, or to be done, by somebody else
 		return nil
 	}
 	limit := completeTimeout

@@ -71,6 +71,7 @@ func (st *stream) parks(why cause, end ending) bool {
 // listen waits for audio to send; on a parked track for speech. What is quiet before
 // that is settled and never sent. It fails with io.EOF when none will come.
 func (t *track) listen(ctx context.Context) error {
+	defer t.rest()()
 	if !t.parked {
 		return t.audio.Wait(ctx)
 	}

@@ -26,6 +26,7 @@ type Stats struct {
 	Contradictions   atomic.Int64 // results of unknown kinds, and finals that no interim announced
 	Unstored         atomic.Int64 // finals whose stored message did not come
 	Written          atomic.Int64 // of them, written by us
+	Unheard          atomic.Int64 // responses to streams of clients that had gone
 
 	StartsWaiting  atomic.Int64 // tracks that wait for the quota now
 	StartsDelayed  atomic.Int64 // starts that had to wait

@@ -26,6 +26,7 @@ const (
 	causeParked    cause = "parked"    // nobody writes for now, or nobody speaks
 	causeFormat    cause = "format"    // the audio goes on in another format
 	causeLanguage  cause = "language"  // and in another language
+	causeClient    cause = "client"    // a client's stream ended, or another began
 	causeEnd       cause = "end"       // the tape has ended
 	causeAbandoned cause = "abandoned" // the session was cancelled
 )
@@ -99,6 +100,7 @@ func (t *track) serve(ctx context.Context, first media.Chunk, trial bool) (end e
 		}
 	}()
 	t.format, t.spoken = first.Format, t.languageOf(first)
+	t.request = t.clientRequest(first.Pos)
 	l, done, err := t.s.clients.lane(ctx)
 	if err != nil {
 		return ending{err: err}
@@ -113,7 +115,7 @@ func (t *track) serve(ctx context.Context, first media.Chunk, trial bool) (end e
 	feedCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	st := &stream{t: t, wire: w, stop: stop, opened: time.Now(), pos: positions{format: first.Format, speech: t.s.pool.opts.SpeechLevel, still: first.Format.SamplesIn(t.still)},
-		marks: t.s.pool.opts.marks(t.s.conv.transport(), t.model()).jitter(t.s.pool.opts.Jitter, t.s.pool.dice)}
+		marks: t.s.pool.opts.marks(t.transport(), t.model()).jitter(t.s.pool.opts.Jitter, t.s.pool.dice)}
 	t.s.pool.governor.update(t.claim, 0, st.opened.Add(t.s.pool.opts.wall(st.marks.Hard)))
 	defer t.s.pool.governor.update(t.claim, 0, time.Time{})
 	if trial {
@@ -156,7 +158,8 @@ func (t *track) first(ctx context.Context) (media.Chunk, error) {
 func (t *track) open(ctx context.Context, l *lane, f media.Format) (wire, error) {
 	t.allFields = t.s.clients.bidi.all.Load()
 	return openWire(ctx, l, wireConfig{
-		transport:   t.s.conv.transport(),
+		transport:   t.transport(),
+		request:     t.request,
 		participant: t.participant.name,
 		format:      wireFormat(f),
 		language:    t.spoken,
@@ -168,6 +171,9 @@ func (t *track) open(ctx context.Context, l *lane, f media.Format) (wire, error)
 
 // model is the speech model, as far as it is known.
 func (t *track) model() string {
+	if m := t.request.GetAudioConfig().GetModel(); m != "" {
+		return m
+	}
 	if t.s.conv.Model != "" {
 		return t.s.conv.Model
 	}
@@ -188,6 +194,7 @@ func (st *stream) receive() error {
 			st.answered()
 		}
 		st.t.results.handle(st, resp)
+		st.t.results.respond(st, resp)
 	}
 }
 

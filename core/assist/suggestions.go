@@ -26,6 +26,7 @@ func (s *Session) suggest(r *results, list []*dialogflowpb.SuggestionResult, who
 			if len(list) == len(features) { // one result a feature, in the profile's order
 				feature = features[i]
 			}
+			r.fresh = true
 			s.pool.stats.SuggestionErrors.Add(1)
 			r.t.log.Warn("assist: a suggestion feature failed", "feature", feature, "code", err.GetCode())
 			s.publish(event.Event{Kind: event.SuggestionFailed, Track: r.t.trackRef(),
@@ -47,6 +48,7 @@ func (s *Session) offer(r *results, g event.Suggestion, whom string) {
 	if g.ID, isNew = s.answers.suggestion(key, g.AnswerRecord); !isNew {
 		return
 	}
+	r.fresh = true
 	g.For = whom
 	if g.HeardAt = s.answers.heardAt(g.Message); g.HeardAt.IsZero() {
 		g.HeardAt = r.last

@@ -9,6 +9,7 @@ import (
 	"math"
 	"time"
 
+	"cloud.google.com/go/dialogflow/apiv2beta1/dialogflowpb"
 	"github.com/cenkalti/backoff/v5"
 	"google.golang.org/grpc/codes"
 
@@ -55,6 +56,11 @@ type track struct {
 	retries  *backoff.ExponentialBackOff
 	quota    *backoff.ExponentialBackOff
 
+	client  Client                                       // nil in conversations of our own
+	request *dialogflowpb.StreamingAnalyzeContentRequest // the client's, for the stream that is open
+	ends    []end                                        // of what a client sends; guarded by the session's lock
+	resting resting                                      // guarded by the session's lock
+
 	handed int64 // tape position up to which everything was sent once
 	info   trackInfo
 }
@@ -65,7 +71,7 @@ func newTrack(s *Session, t Track, p *participant) *track {
 		language = s.conv.Language
 	}
 	tr := &track{
-		s: s, audio: t.Audio, language: language, changes: t.changes, ref: t.Ref, participant: p,
+		s: s, audio: t.Audio, language: language, changes: t.changes, ref: t.Ref, participant: p, client: t.Client, ends: t.ends,
 		log:     s.log.With("track", t.Ref.Track, "leg", t.Ref.Leg),
 		retries: newBackoff(s.pool.opts, retry), quota: newBackoff(s.pool.opts, wait),
 	}
@@ -77,12 +83,13 @@ func newTrack(s *Session, t Track, p *participant) *track {
 // run serves the track until its tape ends or ctx does. Without a conversation it
 // gives the audio up as it comes.
 func (t *track) run(ctx context.Context, conversation bool) {
+	defer t.finishAll()
 	defer t.setState(StateEnded)
 	if !conversation {
 		t.discardAll(ctx, DiscardNoConversation)
 		return
 	}
-	if _, ok := googleRoles[t.ref.Role]; !ok {
+	if _, ok := googleRoles[t.ref.Role]; !ok && t.client == nil {
 		p := event.Problem{Code: codeRoleNotAllowed, Text: fmt.Sprintf("Agent Assist streams end_user and human_agent only; a speaker of role %q is not sent: set the track's role in routes[]", t.ref.Role)}
 		t.tellRefused(p)
 		t.discardAll(ctx, DiscardNoParticipant)
@@ -115,6 +122,7 @@ func (t *track) step(ctx context.Context) bool {
 		t.discardAll(ctx, DiscardStreamRefused)
 		return false
 	}
+	t.refuseClient(f.err)
 	return t.refused(ctx, f.problem, DiscardNoParticipant)
 }
 
@@ -124,7 +132,11 @@ func (t *track) join(ctx context.Context) error {
 		return err
 	}
 	defer t.participant.release()
-	if err := t.s.ensure(ctx, t.participant); err != nil {
+	if t.client != nil {
+		if err := t.meet(ctx); err != nil {
+			return err
+		}
+	} else if err := t.s.ensure(ctx, t.participant); err != nil {
 		return err
 	}
 	t.s.mu.Lock()
@@ -142,7 +154,7 @@ func (t *track) rejoin(ctx context.Context) {
 	defer t.participant.release()
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
-	if t.participant.name == t.ref.Participant { // else another track did it
+	if t.client == nil && t.participant.name == t.ref.Participant { // else another track did it
 		t.participant.name, t.participant.look = "", true
 	}
 	t.ref.Participant = ""
@@ -155,6 +167,7 @@ func (t *track) streamOnce(ctx context.Context) bool {
 		t.discardAll(ctx, DiscardStreamRefused)
 		return false
 	}
+	t.between()
 	if t.held == nil {
 		if t.promised && (t.parked || t.audio.Pending() == 0) {
 			t.unpromise() // it may take long
@@ -261,6 +274,7 @@ func (t *track) recover(ctx context.Context, err error) bool {
 		return t.again(ctx, rotate)
 	}
 	if how == refuse || (how == doubt || how == look) && t.failures >= maxDoubts {
+		t.refuseClient(err)
 		return t.refused(ctx, t.s.conv.explain(stepStream, err), DiscardStreamRefused)
 	}
 	t.log.Info("assist: a stream broke; its audio is sent again", "err", googleWords(err))
@@ -353,6 +367,7 @@ func (t *track) next(ctx context.Context) (media.Chunk, error) {
 
 // discardAll gives audio up as it comes, until the tape ends.
 func (t *track) discardAll(ctx context.Context, reason string) {
+	t.finishAll()
 	t.audio.Discard(math.MaxInt64, reason)
 	for {
 		c, err := t.next(ctx)

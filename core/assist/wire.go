@@ -28,6 +28,8 @@ type wireConfig struct {
 	model       string
 	wordTimes   bool
 	allFields   bool // of bidi's configuration, see bidiForm
+	// request is a client's own first message; nil when we choose.
+	request *dialogflowpb.StreamingAnalyzeContentRequest
 }
 
 // openWire opens a stream and sends its configuration. ctx bounds its whole life.
@@ -43,18 +45,20 @@ type analyzeWire struct {
 	audio  audioMessage
 }
 
-// noRetryBuffer keeps gRPC from holding a copy of what was sent until the first
-// answer, for a retry of its own: the tape has the audio, and retries are ours.
-var noRetryBuffer = gax.WithGRPCOptions(grpc.MaxRetryRPCBufferSize(1))
-
-var ownCodec = gax.WithGRPCOptions(grpc.ForceCodecV2(analyzeCodec))
+// streamOptions hold for all streams. gRPC keeps no copy of what was sent until the
+// first answer, for a retry of its own: the tape has the audio, and retries are ours.
+// (In one option, for gax takes the last one alone.)
+var streamOptions = gax.WithGRPCOptions(grpc.MaxRetryRPCBufferSize(1), grpc.ForceCodecV2(analyzeCodec))
 
 func openAnalyze(ctx context.Context, l *lane, c wireConfig) (wire, error) {
-	stream, err := l.StreamingAnalyzeContent(ctx, noRetryBuffer, ownCodec)
+	stream, err := l.StreamingAnalyzeContent(ctx, streamOptions)
 	if err != nil {
 		return nil, err
 	}
 	// The first message carries no input. An error here shows at the first recv.
+	if c.request != nil {
+		return &analyzeWire{stream: stream}, ignoreEOF(stream.Send(c.clientRequest()))
+	}
 	return &analyzeWire{stream: stream}, ignoreEOF(stream.Send(&dialogflowpb.StreamingAnalyzeContentRequest{
 		Participant: c.participant,
 		Config: &dialogflowpb.StreamingAnalyzeContentRequest_AudioConfig{AudioConfig: &dialogflowpb.InputAudioConfig{
@@ -98,7 +102,7 @@ type bidiForm struct {
 // form, and changes that, once a track.
 func (t *track) otherForm() bool {
 	f := &t.s.clients.bidi
-	if t.s.conv.transport() != Bidi || t.reformed || f.proven.Load() {
+	if t.transport() != Bidi || t.reformed || f.proven.Load() {
 		return false
 	}
 	t.reformed = true
@@ -116,7 +120,7 @@ func openBidi(ctx context.Context, l *lane, c wireConfig) (wire, error) {
 		voice.OutputAudioEncoding = dialogflowpb.OutputAudioEncoding_OUTPUT_AUDIO_ENCODING_MULAW
 		voice.OutputAudioSampleRateHertz = int32(c.format.Rate)
 	}
-	stream, err := l.BidiStreamingAnalyzeContent(ctx, noRetryBuffer)
+	stream, err := l.BidiStreamingAnalyzeContent(ctx, streamOptions)
 	if err != nil {
 		return nil, err
 	}

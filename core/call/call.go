@@ -64,21 +64,23 @@ type Call struct {
 	journal *spool.Journal     // of the goroutine of keep, until that has ended
 	kept    uint64             // Seq of the last event that a predecessor kept
 	cancel  context.CancelFunc // cuts the call off; set before run
-	counted bool               // its audio is in the manager's account; guarded by the manager's lock
+	counted bool               // it has ended, and its audio is in the manager's account; guarded by the manager's lock
+	odd     bool               // something in it was abnormal; set before counted
 
-	mu        sync.Mutex
-	state     State
-	ended     time.Time
-	live      map[string]*leg // by leg key
-	legs      []*leg          // all, in order of arrival
-	tracks    map[trackKey]*track
-	order     []*track      // all, in order of arrival
-	paused    string        // why the call's audio is withheld; empty when it is not
-	lastTrack int           // highest number of a track
-	wait      time.Duration // for another leg when there is none
-	lost      bool          // and the vendor might be asked for it
-	draining  bool          // the host shuts down: no leg will come
-	changed   chan struct{} // holds a token when run should look at live
+	mu         sync.Mutex
+	state      State
+	ended      time.Time
+	live       map[string]*leg // by leg key
+	legs       []*leg          // all, in order of arrival
+	tracks     map[trackKey]*track
+	order      []*track      // all, in order of arrival
+	attributes attributes    // what the vendor told of it
+	paused     string        // why the call's audio is withheld; empty when it is not
+	lastTrack  int           // highest number of a track
+	wait       time.Duration // for another leg when there is none
+	lost       bool          // and the vendor might be asked for it
+	draining   bool          // the host shuts down: no leg will come
+	changed    chan struct{} // holds a token when run should look at live
 }
 
 func newCall(p callParams, pool *assist.Pool, log *slog.Logger) *Call {
@@ -136,6 +138,7 @@ func (c *Call) open(info adapter.LegInfo) (*leg, error) {
 				Text: fmt.Sprintf("conversation %s belongs to another call or is over; this call is %s", c.wanted, c.conversation.ID)}})
 		}
 	}
+	c.attributes.learn(info.Claims, info.Aliases)
 	l := newLeg(c, info.LegKey)
 	c.live[l.key] = l
 	c.legs = append(c.legs, l)

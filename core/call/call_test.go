@@ -719,3 +719,37 @@ func TestClaims(t *testing.T) {
 		t.Errorf("take of a long id = %q", got)
 	}
 }
+
+// What went wrong in a call can be looked at longer than calls that went well.
+func TestOddCallsAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t, func(c *Config) { c.Limits.KeepEnded = 1 })
+		for _, key := range []string{"CA-odd", "CA-1", "CA-2", "CA-3"} {
+			l := h.open(t, key, "leg")
+			s := join(t, l, "inbound", customer, 1)
+			say(t, time.Second, s)
+			if key == "CA-odd" {
+				s.pos += 8000 // a second is lost
+				say(t, time.Second, s)
+			}
+			c := h.find(t, key)
+			closeLeg(t, l, adapter.EndHangup)
+			untilEnded(t, c)
+			synctest.Wait()
+		}
+		for key, want := range map[string]bool{"CA-odd": true, "CA-1": false, "CA-2": false, "CA-3": true} {
+			if _, ok := h.Find(key); ok != want {
+				t.Errorf("call %s is kept: %t; want %t", key, ok, want)
+			}
+		}
+		time.Sleep(2 * time.Hour)
+		l := h.open(t, "CA-4", "leg")
+		closeLeg(t, l, adapter.EndHangup)
+		if _, ok := h.Find("CA-odd"); !ok {
+			t.Error("the odd call is forgotten after two hours")
+		}
+		if _, ok := h.Find("CA-3"); ok {
+			t.Error("the call that went well is kept after two hours")
+		}
+	})
+}

@@ -3,6 +3,8 @@ package call
 import (
 	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,14 +31,16 @@ type Summary struct {
 // Info is everything about a call but what was said.
 type Info struct {
 	Summary
-	From    string      `json:"from,omitempty"`
-	To      string      `json:"to,omitempty"`
-	Route   int         `json:"route" doc:"Index of the route that matched."`
-	Profile string      `json:"profile"`
-	LegList []LegInfo   `json:"leg_list" doc:"All legs, in order of arrival."`
-	Tracks  []TrackInfo `json:"tracks"`
-	Session assist.Info `json:"session" doc:"Participants and streams at Agent Assist."`
-	LastSeq uint64      `json:"last_seq" doc:"Seq of the newest event."`
+	From       string            `json:"from,omitempty"`
+	To         string            `json:"to,omitempty"`
+	Route      int               `json:"route" doc:"Index of the route that matched."`
+	Profile    string            `json:"profile"`
+	Aliases    []string          `json:"aliases,omitempty" doc:"Further names that find the call, such as the session that the vendor's desktop shows."`
+	Attributes map[string]string `json:"attributes,omitempty" doc:"What the vendor told of the call, by its own names."`
+	LegList    []LegInfo         `json:"leg_list" doc:"All legs, in order of arrival."`
+	Tracks     []TrackInfo       `json:"tracks"`
+	Session    assist.Info       `json:"session" doc:"Participants and streams at Agent Assist."`
+	LastSeq    uint64            `json:"last_seq" doc:"Seq of the newest event."`
 }
 
 // LegInfo is one leg.
@@ -102,6 +106,7 @@ func (c *Call) Info() Info {
 	if session.Conversation != "" {
 		i.Conversation = session.Conversation
 	}
+	i.Aliases, i.Attributes = slices.Clone(c.attributes.aliases), maps.Clone(c.attributes.fields)
 	for _, l := range c.legs {
 		l.mu.Lock()
 		i.LegList = append(i.LegList, LegInfo{Key: l.key, Started: l.started, Ended: l.ended, Reason: string(l.end.Kind), Text: l.end.Text})

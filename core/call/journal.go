@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/patchbay/patchbay/core/adapter"
@@ -30,6 +32,8 @@ type head struct {
 	Paused     bool                           `json:"paused,omitempty"` // from its start
 	ThirdVoice ThirdVoice                     `json:"third_voice,omitempty"`
 	Roles      map[media.TrackID]adapter.Role `json:"roles,omitempty"`
+	Attributes map[string]string              `json:"attributes,omitempty"` // of its first leg
+	Aliases    []string                       `json:"aliases,omitempty"`
 
 	Project      string           `json:"project"`
 	Location     string           `json:"location,omitempty"`
@@ -46,6 +50,8 @@ type head struct {
 
 func (c *Call) head() head {
 	v := c.conversation
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return head{
 		ID: c.id, Adapter: c.key.adapter, Account: c.key.account, Key: c.key.key, Tenant: c.tenant,
 		From: string(c.from), To: string(c.to), Started: c.started, Wanted: c.wanted,
@@ -53,6 +59,7 @@ func (c *Call) head() head {
 		Project: v.Google.Project, Location: v.Google.Location, Endpoint: v.Google.Endpoint, QuotaProject: v.Google.QuotaProject,
 		Conversation: v.ID, Profile: v.Profile, Language: v.Language, Model: v.Model, Transport: v.Transport,
 		WordTimes: v.WordTimes, StoreMissing: v.StoreMissing,
+		Attributes: maps.Clone(c.attributes.fields), Aliases: slices.Clone(c.attributes.aliases),
 	}
 }
 

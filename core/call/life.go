@@ -44,7 +44,7 @@ func (c *Call) drain() {
 	c.draining = true
 	c.wake()
 	for _, l := range c.live {
-		l.tell(adapter.Control{Kind: adapter.ControlEnd, Reason: "the host is shutting down"})
+		l.tell(adapter.Control{Kind: adapter.ControlEnd, Reason: "the host is shutting down", Reconnect: true})
 	}
 }
 
@@ -209,6 +209,7 @@ func (c *Call) close(err error) {
 			c.log.Error("the account of a track does not add up; please report this", "track", tr.ref.Track, "err", err)
 		}
 	}
+	c.odd = c.wasOdd()
 	c.publish(event.Event{Kind: event.CallEnded, State: &event.State{Reason: reason}})
 	c.events.Close()
 	if err != nil {
@@ -218,8 +219,21 @@ func (c *Call) close(err error) {
 	c.log.Info("call ended", "length", c.ended.Sub(c.started).Round(time.Millisecond))
 }
 
-func (c *Call) endedAt() (time.Time, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.ended, c.state == Ended
+// wasOdd reports whether somebody will ask why: there was a warning or a failure, or
+// audio was lost or given up that somebody should have heard. c.mu is held.
+func (c *Call) wasOdd() bool {
+	for _, tr := range c.order {
+		l := tr.tape.Ledger()
+		if l.Lost > 0 {
+			return true
+		}
+		for reason := range l.Discarded {
+			if reason != DiscardThirdVoice && reason != DiscardStandby {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(c.events.Since(0, 0), func(e event.Event) bool {
+		return e.Kind == event.Warning || e.Kind == event.Failure
+	})
 }

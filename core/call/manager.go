@@ -49,8 +49,11 @@ type Limits struct {
 	RecoverAge    time.Duration // a call that began longer before a restart is closed without its audio
 	LostGrace     time.Duration // the same after a leg that went without one: it may come back
 	WrapUp        time.Duration // for the last results and for completing the conversation
-	KeepEnded     int           // ended calls that the API still shows
+	// Ended calls that the API still shows, with their flight recorder. Those in which
+	// something was abnormal are kept beside the others, and for KeepOddTime.
+	KeepEnded     int
 	KeepEndedTime time.Duration
+	KeepOddTime   time.Duration
 }
 
 // DefaultLimits are made for one machine of two cores.
@@ -67,6 +70,7 @@ func DefaultLimits() Limits {
 		WrapUp:        time.Minute,
 		KeepEnded:     200,
 		KeepEndedTime: time.Hour,
+		KeepOddTime:   24 * time.Hour,
 	}
 }
 
@@ -199,7 +203,8 @@ func (m *Manager) admit(key callKey, tenant string, info adapter.LegInfo) (*Call
 	if m.running >= m.cfg.Limits.Calls || route.MaxCalls > 0 && m.onRoute[i] >= route.MaxCalls {
 		return nil, &adapter.Refusal{Reason: adapter.RefusedFull, Text: fmt.Sprintf("%d calls are live; the limits (limits.calls, routes[%d].limits.calls) allow no more", m.running, i)}
 	}
-	conversation := assist.Conversation{Google: route.Google, Profile: profile, Language: route.Language, Model: route.Model, Transport: route.Transport}
+	conversation := assist.Conversation{Google: route.Google, Profile: profile, Language: route.Language, Model: route.Model, Transport: route.Transport,
+		WordTimes: route.WordTimes, StoreMissing: route.StoreMissing}
 	if err := m.pool.CanServe(conversation); err != nil {
 		return nil, &adapter.Refusal{Reason: adapter.RefusedFull, Text: err.Error()}
 	}
@@ -257,19 +262,25 @@ func (m *Manager) ended(c *Call) {
 
 // forget drops ended calls that are too many or too old. m.mu is held.
 func (m *Manager) forget() {
-	ended := 0
+	kept := map[bool]int{} // by whether they are odd
 	for _, c := range m.all {
-		if _, over := c.endedAt(); over {
-			ended++
+		if c.counted {
+			kept[c.odd]++
 		}
 	}
 	m.all = slices.DeleteFunc(m.all, func(c *Call) bool {
-		at, over := c.endedAt()
-		if over && c.counted && (ended > m.cfg.Limits.KeepEnded || time.Since(at) > m.cfg.Limits.KeepEndedTime) {
-			ended--
-			return true
+		if !c.counted {
+			return false
 		}
-		return false
+		limit := m.cfg.Limits.KeepEndedTime
+		if c.odd {
+			limit = m.cfg.Limits.KeepOddTime
+		}
+		if kept[c.odd] <= m.cfg.Limits.KeepEnded && time.Since(c.ended) <= limit {
+			return false
+		}
+		kept[c.odd]--
+		return true
 	})
 }
 
@@ -310,12 +321,12 @@ func (m *Manager) Calls() []*Call {
 	return out
 }
 
-// Find returns the newest call whose id, vendor key or conversation id is name;
+// Find returns the newest call whose id, vendor key, alias or conversation id is name;
 // a conversation id that got a suffix is found by the plain id too.
 func (m *Manager) Find(name string) (*Call, bool) {
 	id := name[strings.LastIndex(name, "/")+1:] // of a full name
 	for _, c := range m.Calls() {
-		if name == c.key.key || id == c.id || id == c.wanted || id == c.conversationID() {
+		if name == c.key.key || id == c.id || id == c.wanted || id == c.conversationID() || c.called(name) {
 			return c, true
 		}
 	}

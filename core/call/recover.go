@@ -111,6 +111,7 @@ func (c *Call) takeUp(p *predecessor) error {
 	defer c.mu.Unlock()
 	c.journal = journal
 	c.paused = p.pausedFor()
+	c.attributes.relearn(p)
 	c.lastTrack = p.lastTrack()
 	age := time.Since(p.Started)
 	tooOld := age > c.limits.RecoverAge

@@ -49,14 +49,16 @@ const (
 
 // Route says how the calls that it matches are served.
 type Route struct {
-	Match      Match
-	Google     assist.Google
-	Profile    string
-	Language   string
-	Model      string
-	Transport  assist.Transport
-	ThirdVoice ThirdVoice
-	Roles      map[media.TrackID]adapter.Role // over what the adapter says
+	Match        Match
+	Google       assist.Google
+	Profile      string
+	Language     string
+	Model        string
+	Transport    assist.Transport
+	WordTimes    bool // see assist.Conversation
+	StoreMissing bool
+	ThirdVoice   ThirdVoice
+	Roles        map[media.TrackID]adapter.Role // over what the adapter says
 	// ProfileClaim and ConversationClaim name vendor fields that choose the profile
 	// (one of Profiles) or name an existing conversation to join.
 	ProfileClaim      string

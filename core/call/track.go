@@ -31,6 +31,7 @@ type track struct {
 	quiet   bool // a warning said that nothing comes
 	heard   bool // the session reads it
 	standby bool // it would, but for another track of the speaker
+	added   bool // the session knows it
 }
 
 // lastAudio returns when the track's newest audio arrived, or when it was joined.
@@ -68,6 +69,8 @@ func (c *Call) join(l *leg, id media.TrackID, t adapter.Track) (*tape.Writer, er
 			return nil, vendorError("Join", l, fmt.Errorf("the call has %d tracks; limits.tracks_per_call allows no more", len(c.order)))
 		}
 		tr = c.newTrack(key, t)
+	} else if tr.heard && c.othersHeard(key, tr) { // it was lost, and the other took its place
+		c.standBy(tr)
 	}
 	w, err := tr.tape.Join(t.Format, t.Arrived)
 	if err != nil {
@@ -117,14 +120,20 @@ func (c *Call) addTrack(key trackKey, tr *track, session assist.Track) {
 	c.order = append(c.order, tr)
 	switch {
 	case tr.heard && c.othersHeard(key, tr):
-		tr.heard, tr.standby = false, true
-		tr.tape.Refuse(DiscardStandby)
-		c.publish(event.Event{Kind: event.Warning, Track: &tr.ref, Problem: &event.Problem{Code: "standby",
-			Text: fmt.Sprintf("speaker %s is heard on another track already; this one stands by", tr.speaker.ID)}})
+		c.standBy(tr)
 	case tr.heard:
+		tr.added = true
 		c.session.Add(tr.session)
 	}
 	c.promote()
+}
+
+// standBy lets a track wait while another of its speaker is heard. c.mu is held.
+func (c *Call) standBy(tr *track) {
+	tr.heard, tr.standby = false, true
+	tr.tape.Refuse(DiscardStandby)
+	c.publish(event.Event{Kind: event.Warning, Track: &tr.ref, Problem: &event.Problem{Code: "standby",
+		Text: fmt.Sprintf("speaker %s is heard on another track already; this one stands by", tr.speaker.ID)}})
 }
 
 // promote lets tracks that stand by be heard when their speaker's other track has
@@ -134,7 +143,10 @@ func (c *Call) promote() {
 		if tr.standby && c.live[key.leg] != nil && !c.othersHeard(key, tr) {
 			tr.heard, tr.standby = true, false
 			tr.tape.Refuse("")
-			c.session.Add(tr.session)
+			if !tr.added {
+				tr.added = true
+				c.session.Add(tr.session)
+			}
 		}
 	}
 }
@@ -157,6 +169,8 @@ func (c *Call) note(l *leg, n adapter.Note) {
 		l.held = true
 	case adapter.NoteResume:
 		l.held = false
+	case adapter.NoteMetadata:
+		c.attributes.learn(n.Fields, n.Aliases)
 	}
 	var about *event.TrackRef
 	for key, tr := range c.tracks {
@@ -196,6 +210,6 @@ func (c *Call) note(l *leg, n adapter.Note) {
 		if at.IsZero() {
 			at = time.Now()
 		}
-		c.publish(event.Event{Kind: event.VendorNote, Track: about, Note: &event.Note{Kind: string(n.Kind), Text: n.Text, Fields: n.Fields, At: at}})
+		c.publish(event.Event{Kind: event.VendorNote, Track: about, Note: &event.Note{Kind: string(n.Kind), Text: n.Text, Fields: n.Fields, Aliases: n.Aliases, At: at}})
 	}
 }

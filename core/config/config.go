@@ -102,6 +102,12 @@ type Route struct {
 	Model     string    `yaml:"model,omitempty"`    // speech model; empty: the profile's
 	Transport Transport `yaml:"transport,omitempty"`
 
+	// WordTimes asks for the times of the words in final transcripts. StoreMissing has the
+	// finals that Agent Assist keeps no message of written to the conversation before it
+	// is completed (BatchCreateMessages; unverified, whether its features use them).
+	WordTimes    bool `yaml:"word_times,omitempty"`
+	StoreMissing bool `yaml:"store_missing,omitempty"`
+
 	// Roles says who speaks on a track, by the vendor's track name, over what the adapter says.
 	Roles      map[string]Speaker `yaml:"roles,omitempty"`
 	ThirdVoice ThirdVoice         `yaml:"third_voice,omitempty"`

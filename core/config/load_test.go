@@ -76,6 +76,8 @@ routes:
     roles: {inbound: customer, outbound: agent}
     third_voice: participant
     start: paused
+    word_times: true
+    store_missing: true
     reattach: true
     profile_claim: aa_profile
     profiles: [sales, projects/q/locations/europe-west1/conversationProfiles/support]
@@ -137,6 +139,8 @@ func TestLoad(t *testing.T) {
 				Roles:             map[string]Speaker{"inbound": SpeakerCustomer, "outbound": SpeakerAgent},
 				ThirdVoice:        ThirdVoiceParticipant,
 				Start:             StartPaused,
+				WordTimes:         true,
+				StoreMissing:      true,
 				Reattach:          true,
 				ProfileClaim:      "aa_profile",
 				Profiles:          []string{"sales", "projects/q/locations/europe-west1/conversationProfiles/support"},

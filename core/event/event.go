@@ -178,10 +178,11 @@ type Feedback struct {
 
 // Note is what the vendor said beside the audio.
 type Note struct {
-	Kind   string            `json:"kind" doc:"dtmf, hold, resume, pause, transfer, language, metadata, warning."`
-	Text   string            `json:"text,omitempty"`
-	Fields map[string]string `json:"fields,omitempty"`
-	At     time.Time         `json:"at"`
+	Kind    string            `json:"kind" doc:"dtmf, hold, resume, pause, transfer, language, metadata, warning."`
+	Text    string            `json:"text,omitempty"`
+	Fields  map[string]string `json:"fields,omitempty"`
+	Aliases []string          `json:"aliases,omitempty" doc:"Further names of the call."`
+	At      time.Time         `json:"at"`
 }
 
 // State is a step in the life of a call, a leg, a track or the conversation.

@@ -1,9 +1,6 @@
 package event
 
-import (
-	"context"
-	"io"
-)
+import "context"
 
 // Hold makes readers wait for what follows until somebody has kept it: each event that
 // lasts must be fetched with Unkept, put where it outlives the process, and reported
@@ -25,28 +22,14 @@ func (l *Log) Free() {
 // Unkept returns the events after seq that last, as soon as there are any. It fails with io.EOF
 // when the log is complete and nothing is left, or with ctx's error.
 func (l *Log) Unkept(ctx context.Context, seq uint64) ([]Event, error) {
-	for {
-		l.mu.Lock()
-		var out []Event
+	return l.wait(ctx, func() (out []Event, last bool) {
 		for _, e := range l.events[l.index(seq+1):] {
 			if e.Kind.Lasts() {
 				out = append(out, e)
 			}
 		}
-		closed, changed := l.closed, l.changed
-		l.mu.Unlock()
-		switch {
-		case len(out) > 0:
-			return out, nil
-		case closed:
-			return nil, io.EOF
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
+		return out, l.closed
+	})
 }
 
 // Kept says that every event up to seq is kept, or never will be.

@@ -192,14 +192,20 @@ func (l *Log) Close() {
 // It fails with io.EOF when the log is complete and nothing is left, or with ctx's
 // error.
 func (l *Log) Next(ctx context.Context, seq uint64, limit int) ([]Event, error) {
+	return l.wait(ctx, func() ([]Event, bool) { return l.since(seq, limit), l.closed && l.unkept == 0 })
+}
+
+// wait looks with l.mu held at every change, until there are events or none will come.
+func (l *Log) wait(ctx context.Context, look func() (out []Event, last bool)) ([]Event, error) {
 	for {
 		l.mu.Lock()
-		out, closed, changed := l.since(seq, limit), l.closed && l.unkept == 0, l.changed
+		out, last := look()
+		changed := l.changed
 		l.mu.Unlock()
 		switch {
 		case len(out) > 0:
 			return out, nil
-		case closed:
+		case last:
 			return nil, io.EOF
 		}
 		select {

@@ -31,6 +31,15 @@ type leg struct {
 	control chan adapter.Control
 	failed  error // why the host takes nothing more
 	closed  bool
+	lost    bool // results; the adapter was told
+}
+
+// controlRoom is how many orders and results wait for an adapter.
+func controlRoom(f adapter.ResultForm) int {
+	if f == adapter.ResultsNone {
+		return controlBuffer
+	}
+	return controlBuffer + adapter.ResultBuffer
 }
 
 // track is a track of a leg that was joined.
@@ -57,6 +66,14 @@ func (l *leg) order(c adapter.Control) {
 	defer l.mu.Unlock()
 	if l.closed {
 		return
+	}
+	if c.Kind == adapter.ControlResult && len(l.control) >= adapter.ResultBuffer {
+		l.session.queue.count(countDroppedResults)
+		if l.lost {
+			return
+		}
+		l.lost = true
+		c = adapter.Control{Kind: adapter.ControlLost, Reason: "results are not read"}
 	}
 	select {
 	case l.control <- c:

@@ -25,8 +25,9 @@ const (
 
 // Counters of the seam itself, among those of Env.Count.
 const (
-	countDroppedFrames = "seam_dropped_frames"
-	countOtherKinds    = "seam_other_kinds"
+	countDroppedFrames  = "seam_dropped_frames"
+	countDroppedResults = "seam_dropped_results"
+	countOtherKinds     = "seam_other_kinds"
 )
 
 // queue gathers what legs say into messages, in order, and lets one sender take

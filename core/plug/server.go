@@ -39,11 +39,12 @@ type server struct {
 	sockets  *sockets
 	session  *session // nil until Session
 	cancel   context.CancelFunc
+	begun    chan struct{} // closed once session is set
 	finished chan struct{} // closed when Session is over
 }
 
 func newServer(p *program, log *slog.Logger) *server {
-	return &server{program: p, log: log, exit: func() { os.Exit(0) }, finished: make(chan struct{})}
+	return &server{program: p, log: log, exit: func() { os.Exit(0) }, begun: make(chan struct{}), finished: make(chan struct{})}
 }
 
 // Describe implements the protocol.
@@ -169,7 +170,8 @@ func (s *server) begin(cancel context.CancelFunc) (*session, error) {
 	if s.session != nil {
 		return nil, errTwice
 	}
-	s.session, s.cancel = newSession(), cancel
+	s.session, s.cancel = newSession(slices.Contains(s.program.abilities, wire.AbilityRelay)), cancel
+	close(s.begun)
 	return s.session, nil
 }
 

@@ -30,10 +30,13 @@ type session struct {
 	draining bool
 	gone     bool          // the stream ended
 	idle     chan struct{} // closed when draining and no leg is left
+
+	relay  *relay
+	relays bool // the program states the ability
 }
 
-func newSession() *session {
-	return &session{queue: newQueue(), legs: map[uint64]*leg{}, idle: make(chan struct{})}
+func newSession(relays bool) *session {
+	return &session{queue: newQueue(), legs: map[uint64]*leg{}, idle: make(chan struct{}), relay: newRelay(), relays: relays}
 }
 
 // Open implements adapter.Sink. ctx bounds the wait for the host's answer.
@@ -87,7 +90,7 @@ func (s *session) newLeg(info adapter.LegInfo) (*leg, error) {
 		number:  s.lastLeg,
 		call:    info.CallKey,
 		answer:  make(chan error, 1),
-		control: make(chan adapter.Control, controlBuffer),
+		control: make(chan adapter.Control, controlRoom(info.Results)),
 		tracks:  map[media.TrackID]*track{},
 	}
 	s.legs[l.number] = l
@@ -178,6 +181,7 @@ func (s *session) lost() {
 	}
 	s.mu.Unlock()
 	s.queue.close()
+	s.relay.close()
 	for _, l := range legs {
 		l.answered(&adapter.Refusal{Reason: adapter.RefusedGone, Text: "the host went away"})
 		l.fail(0, adapter.ErrClosed)

@@ -45,6 +45,32 @@ func (r *Reader) Came(pos int64) time.Time {
 	return r.t.at(pos)
 }
 
+// Pos returns the position that is read next.
+func (r *Reader) Pos() int64 {
+	r.t.mu.Lock()
+	defer r.t.mu.Unlock()
+	return r.t.sent
+}
+
+// Quiet reports whether nothing that waits to be read is louder than level (media.Level of
+// 20 ms).
+func (r *Reader) Quiet(level float64) bool {
+	t := r.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, pos := t.spanAt(t.sent), t.sent; i < len(t.spans); i++ {
+		s := &t.spans[i]
+		for pos = max(pos, s.pos); pos < s.end(); {
+			n := min(s.end()-pos, max(1, s.seg.format.SamplesIn(levelBlock)))
+			if s.kind != spanSkip && t.loud(s, pos, n, level) {
+				return false
+			}
+			pos += n
+		}
+	}
+	return true
+}
+
 // End returns the position after the newest audio.
 func (r *Reader) End() int64 { return r.t.endPos() }
 

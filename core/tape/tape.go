@@ -109,8 +109,9 @@ const (
 
 // Writer appends the audio of one segment, until the next one begins.
 type Writer struct {
-	t    *Tape
-	join int64
+	t     *Tape
+	join  int64
+	start int64
 }
 
 // Join begins a segment in format f and returns its writer, which counts positions
@@ -134,8 +135,11 @@ func (t *Tape) Join(f media.Format, arrived time.Time) (*Writer, error) {
 	t.writing, t.announce = true, 0
 	t.joins++
 	t.signal()
-	return &Writer{t: t, join: t.joins}, nil
+	return &Writer{t: t, join: t.joins, start: t.end}, nil
 }
+
+// Start returns the position of the segment's first sample on the tape.
+func (w *Writer) Start() int64 { return w.start }
 
 // forgetSegments keeps the table short on a leg that joins again and again.
 func (t *Tape) forgetSegments() {

@@ -45,6 +45,9 @@ func (e Event) String() string {
 		if len(i.Claims) > 0 {
 			fmt.Fprintf(&b, " claims=%v", i.Claims) // fmt sorts maps
 		}
+		if len(i.Aliases) > 0 {
+			fmt.Fprintf(&b, " aliases=%v", i.Aliases)
+		}
 	case e.Joined != nil:
 		t := e.Joined
 		fmt.Fprintf(&b, " %s %v speaker=%s role=%s (%s)", e.Track, t.Format, t.Speaker.ID, t.Speaker.Role, t.Speaker.Evidence)
@@ -68,6 +71,9 @@ func (e Event) String() string {
 		}
 		if len(n.Fields) > 0 {
 			fmt.Fprintf(&b, " fields=%v", n.Fields)
+		}
+		if len(n.Aliases) > 0 {
+			fmt.Fprintf(&b, " aliases=%v", n.Aliases)
 		}
 	case e.End != nil:
 		fmt.Fprintf(&b, " %s %q", e.End.Kind, e.End.Text)

@@ -233,7 +233,7 @@ func callConfig(cfg *config.Config) call.Config {
 				To: adapter.E164(r.Match.To), From: adapter.E164(r.Match.From), Claims: r.Match.Claims,
 			},
 			Google: googleOf(cfg, r), Profile: r.Profile, Language: r.Language, Model: r.Model,
-			Transport: assist.Transport(r.Transport), ThirdVoice: call.ThirdVoice(r.ThirdVoice), Roles: roles,
+			Transport: assist.Transport(r.Transport), WordTimes: r.WordTimes, StoreMissing: r.StoreMissing, ThirdVoice: call.ThirdVoice(r.ThirdVoice), Roles: roles,
 			ProfileClaim: r.ProfileClaim, Profiles: r.Profiles, ConversationClaim: r.ConversationClaim,
 			StartPaused: r.Start == config.StartPaused, Reattach: r.Reattach, MaxCalls: r.Limits.Calls,
 		})

@@ -149,6 +149,7 @@ func (p *Plugin) start(ctx context.Context, pin string) (*process, *session, err
 		proc.kill()
 		return nil, nil, err
 	}
+	session.relays = slices.Contains(proc.about.Abilities, wire.AbilityRelay)
 	p.cfg.Log.Info("plugin ready", "plugin", proc.about.Name, "version", proc.about.Version,
 		"pid", proc.program.ID(), "after", time.Since(began).Round(time.Millisecond))
 	p.alive(proc)

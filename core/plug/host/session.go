@@ -20,6 +20,10 @@ import (
 // taken for dead.
 const maxDown = 8192
 
+// maxResults is how many results wait for a plugin that does not read them; more wait
+// with their legs.
+const maxResults = 1024
+
 // Counters of the host's side of the seam, among the plugin's own.
 const (
 	countFrameErrors   = "seam_frame_errors"   // the host did not take a frame
@@ -39,11 +43,17 @@ type session struct {
 
 	legs   map[uint64]*leg
 	tracks map[uint64]*track
-	relays sync.WaitGroup // one goroutine a leg passes the host's orders on
+	orders sync.WaitGroup // one goroutine a leg passes the host's orders on
+
+	rpc    plugv1.PluginClient
+	relays bool // the plugin relays calls
 
 	down chan *plugv1.Down
-	stop chan struct{} // closed to half-close the stream
-	done chan struct{} // closed when reading has ended
+	// results are what legs hear that asked for results, orders included, in order. Unlike
+	// down, who posts here waits for a plugin that does not read.
+	results chan *plugv1.Down
+	stop    chan struct{} // closed to half-close the stream
+	done    chan struct{} // closed when reading has ended
 }
 
 // leg is a leg that the sink admitted.
@@ -72,7 +82,7 @@ func newSession(ctx context.Context, rpc plugv1.PluginClient, sink adapter.Sink,
 	return &session{
 		sink: sink, log: log, count: count, stream: stream, abort: abort,
 		legs: map[uint64]*leg{}, tracks: map[uint64]*track{},
-		down: make(chan *plugv1.Down, maxDown), stop: make(chan struct{}), done: make(chan struct{}),
+		rpc: rpc, down: make(chan *plugv1.Down, maxDown), results: make(chan *plugv1.Down, maxResults), stop: make(chan struct{}), done: make(chan struct{}),
 	}, nil
 }
 
@@ -81,6 +91,9 @@ func newSession(ctx context.Context, rpc plugv1.PluginClient, sink adapter.Sink,
 func (s *session) run() error {
 	var sender sync.WaitGroup
 	sender.Go(s.send)
+	if s.relays {
+		sender.Go(s.relay)
+	}
 	err := s.read()
 	close(s.done)
 	s.abort(nil)
@@ -91,7 +104,7 @@ func (s *session) run() error {
 	for _, l := range s.legs {
 		_ = l.Close(end)
 	}
-	s.relays.Wait() // their controls end with Close
+	s.orders.Wait() // their controls end with Close
 	sender.Wait()
 	return err
 }
@@ -146,7 +159,8 @@ func (s *session) open(m *plugv1.Open) error {
 	if number == 0 || s.legs[number] != nil {
 		return fmt.Errorf("it opened leg %d twice", number)
 	}
-	admitted, err := s.sink.Open(s.stream.Context(), wire.ToLegInfo(m))
+	info := wire.ToLegInfo(m)
+	admitted, err := s.sink.Open(s.stream.Context(), info)
 	if err != nil {
 		s.post(&plugv1.Down{Item: &plugv1.Down_Refused{Refused: wire.FromRefusal(number, err)}})
 		return nil
@@ -154,9 +168,13 @@ func (s *session) open(m *plugv1.Open) error {
 	l := &leg{Leg: admitted, number: number}
 	s.legs[number] = l
 	s.post(&plugv1.Down{Item: &plugv1.Down_Admitted{Admitted: &plugv1.Admitted{Leg: number}}})
-	s.relays.Go(func() { // until Close
+	post := s.post
+	if info.Results != adapter.ResultsNone {
+		post = s.postResult
+	}
+	s.orders.Go(func() { // until Close
 		for c := range l.Control() {
-			s.post(&plugv1.Down{Item: &plugv1.Down_Control{Control: wire.FromControl(number, c)}})
+			post(&plugv1.Down{Item: &plugv1.Down_Control{Control: wire.FromControl(number, c)}})
 		}
 	})
 	return nil
@@ -252,20 +270,31 @@ func (s *session) post(m *plugv1.Down) {
 	}
 }
 
+// postResult queues a message for a leg that asked for results. It waits while the plugin
+// does not read; the leg keeps what it can meanwhile.
+func (s *session) postResult(m *plugv1.Down) {
+	select {
+	case s.results <- m:
+	case <-s.done:
+	}
+}
+
 // send passes messages on until the session ends, or half-closes it when told to.
 // It is the only one to use the stream's sending half.
 func (s *session) send() {
 	for {
+		var m *plugv1.Down
 		select {
-		case m := <-s.down:
-			if err := s.stream.Send(m); err != nil {
-				return // the reader learns why
-			}
+		case m = <-s.down:
+		case m = <-s.results:
 		case <-s.stop:
 			_ = s.stream.CloseSend() // the reader learns what comes of it
 			return
 		case <-s.done:
 			return
+		}
+		if err := s.stream.Send(m); err != nil {
+			return // the reader learns why
 		}
 	}
 }

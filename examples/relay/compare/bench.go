@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,6 +68,10 @@ func (b *bench) measure(ctx context.Context, s system, calls int) (r result, err
 	if err != nil {
 		return r, err
 	}
+	handedBefore, err := p.handovers()
+	if err != nil {
+		return r, p.explain(err)
+	}
 	b.counter.timing(true)
 	if !pause(ctx, time.Until(begun.Add(b.duration-beforeEnd))) {
 		return r, ctx.Err()
@@ -75,6 +80,10 @@ func (b *bench) measure(ctx context.Context, s system, calls int) (r result, err
 	after, err := observe(p.pid())
 	if err != nil {
 		return r, err
+	}
+	handed, err := p.handovers()
+	if err != nil {
+		return r, p.explain(err)
 	}
 	<-sim.done
 	if sim.err != nil {
@@ -90,6 +99,9 @@ func (b *bench) measure(ctx context.Context, s system, calls int) (r result, err
 	r.fill(before, after)
 	r.RSSIdle, r.WholeMs = idle.rss(), (whole.cpu()-idle.cpu()).Seconds()*1000/float64(calls)
 	r.KBPerCall = float64(r.RSS-r.RSSIdle) / 1000 / float64(calls)
+	if h := (percentiles{quantile(handedBefore, handed, 0.5), quantile(handedBefore, handed, 0.99)}); !math.IsNaN(h.P50) {
+		r.Handover = &h
+	}
 	b.counter.account(sim.report, &r)
 	if r.Lost > 0 || r.FailedCalls > 0 {
 		r.Said = p.said()

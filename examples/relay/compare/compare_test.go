@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"flag"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,6 +108,9 @@ func TestSummary(t *testing.T) {
 	if want := (spread{Median: 3, Min: 2, Max: 4}); got[1].CPU != want || got[1].Lost != 1 || got[1].Sent != 200 {
 		t.Errorf("relay = %+v; want CPU %v and 1 block lost of 200", got[1], want)
 	}
+	if got[2].Growth != 1 || got[1].Growth != 0.75 {
+		t.Errorf("growth %v and %v; want 0.75 of the lowest load's, and 1", got[1].Growth, got[2].Growth)
+	}
 	if got[1].Late == nil || got[2].Late != nil {
 		t.Error("delays count on a machine with room to spare, and on no other")
 	}
@@ -120,6 +125,38 @@ func TestSummary(t *testing.T) {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the table has no %q:\n%s", want, text.String())
 		}
+	}
+}
+
+func TestHandovers(t *testing.T) {
+	const text = `# HELP patchbay_handover_seconds From
+patchbay_handover_seconds_bucket{le="0.001"} 10
+patchbay_handover_seconds_bucket{le="+Inf"} %d
+patchbay_handover_seconds_bucket{le="0.005"} %d
+patchbay_handover_seconds_sum 3
+`
+	read := func(whole, some int) []bucket {
+		b, err := parseBuckets(strings.NewReader(fmt.Sprintf(text, whole, some)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	before, after := read(20, 20), read(120, 119)
+	if got := quantile(before, after, 0.99); got != 5 {
+		t.Errorf("p99 = %v; want 5 ms", got)
+	}
+	if got := quantile(before, after, 0.5); got < 3 || got > 3.1 {
+		t.Errorf("p50 = %v; want half-way between 1 and 5 ms", got)
+	}
+	if got := quantile(before, after, 1); got != 5 {
+		t.Errorf("p100 = %v; want the highest bound", got)
+	}
+	if got := quantile(after, after, 0.5); !math.IsNaN(got) {
+		t.Errorf("of nothing = %v", got)
+	}
+	if _, err := parseBuckets(strings.NewReader(handoverMetric + `{le="x"} 1`)); err == nil {
+		t.Error("a bound that is no number was read")
 	}
 }
 

@@ -29,6 +29,7 @@ const help = `Measures patchbay (host and plugin) against the plain relay, in tu
   --duration D       of each call (30s)
   --only SYSTEM      relay or patchbay alone
   --recogniser NAME  what the emulator understands: none (it only counts), coded
+  --no-spool         keep all audio in memory
   --extra YAML       lines appended to the host's configuration
   --bin DIR          where patchbay and its plugin lie (bin)
   --relay FILE       the relay (built when not given)
@@ -41,6 +42,7 @@ type options struct {
 	duration         time.Duration
 	systems          []system
 	recogniser       string
+	noSpool          bool
 	extra            string
 	patchbay, plugin string
 	relay            string
@@ -74,6 +76,7 @@ func parse(args []string) (o options, err error) {
 	f.DurationVar(&o.duration, "duration", 30*time.Second, "")
 	f.StringVar(&only, "only", "", "")
 	f.StringVar(&o.recogniser, "recogniser", "none", "")
+	f.BoolVar(&o.noSpool, "no-spool", false, "")
 	f.StringVar(&o.extra, "extra", "", "")
 	f.StringVar(&bin, "bin", "bin", "")
 	f.StringVar(&o.relay, "relay", "", "")

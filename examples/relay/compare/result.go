@@ -32,7 +32,14 @@ type result struct {
 	Said        string             `json:"said,omitempty"` // the end of its log, when something went wrong
 	LateP50     float64            `json:"late_p50_ms"`    // of a chunk, beyond the most punctual of its stream
 	LateP99     float64            `json:"late_p99_ms"`
-	Idle        float64            `json:"machine_idle"` // share of the machine's processors
+	Handover    *percentiles       `json:"handover_ms,omitempty"` // by patchbay's own watch; the relay has none
+	Idle        float64            `json:"machine_idle"`          // share of the machine's processors
+}
+
+// percentiles of a delay, in milliseconds.
+type percentiles struct {
+	P50 float64 `json:"p50"`
+	P99 float64 `json:"p99"`
 }
 
 // fill computes what the operating system's numbers say.
@@ -72,11 +79,14 @@ type summary struct {
 	WholeMs     spread  `json:"cpu_ms_per_call"`
 	RSS         spread  `json:"rss_mb"`
 	KBPerCall   spread  `json:"rss_kb_per_call"`
-	Late        *spread `json:"late_p99_ms,omitempty"` // nil when the machine was too busy for it to mean anything
+	Late        *spread `json:"late_p99_ms,omitempty"`     // nil when the machine was too busy for it to mean anything
+	Handover    *spread `json:"handover_p99_ms,omitempty"` // likewise; from a chunk's last frame to gRPC
 	Lost        int64   `json:"blocks_lost"`
 	Sent        int64   `json:"blocks_sent"`
 	FailedCalls int     `json:"failed_calls"`
 	Idle        spread  `json:"machine_idle"`
+	// Growth is the CPU of a call's second divided by that at the lowest load.
+	Growth float64 `json:"cpu_ratio_to_lowest_load"`
 	// Ratio is patchbay's CPU of whole calls divided by the relay's, round by round: on a
 	// machine that is too busy, part of the work comes after the calls have talked.
 	Ratio *spread `json:"cpu_ratio_to_relay,omitempty"`
@@ -136,6 +146,14 @@ func summarise(runs []result) (out []summary) {
 		if s.Idle.Min >= quiet {
 			late := of(func(r result) float64 { return r.LateP99 })
 			s.Late = &late
+			if !slices.ContainsFunc(g, func(r result) bool { return r.Handover == nil }) {
+				handover := of(func(r result) float64 { return r.Handover.P99 })
+				s.Handover = &handover
+			}
+		}
+		s.Growth = 1
+		if i := slices.IndexFunc(out, func(o summary) bool { return o.System == k.system }); i >= 0 && out[i].CPU.Median > 0 {
+			s.Growth = s.CPU.Median / out[i].CPU.Median
 		}
 		if relays := groups[key{k.calls, relaySystem}]; k.system == patchbaySystem && len(relays) == len(g) {
 			var v []float64
@@ -152,21 +170,24 @@ func summarise(runs []result) (out []summary) {
 
 func printTable(w io.Writer, runs []result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(t, "calls\tsystem\tCPU ms a call\tof the relay's\tms a call-second\tRSS MB\tKB a call\tblocks lost\tlate p99 ms\tidle\t")
+	_, _ = fmt.Fprintln(t, "calls\tsystem\tCPU ms a call\tof the relay's\tms a call-second\tof the lowest load's\tRSS MB\tKB a call\tblocks lost\thandover p99 ms\tlate p99 ms\tidle\t")
 	for _, s := range summarise(runs) {
-		ratio, late, talking := "", "machine too busy", "machine too busy"
+		ratio, handover, late, talking, growth := "", "", "machine too busy", "machine too busy", ""
 		if s.Ratio != nil {
 			ratio = s.Ratio.format(2)
 		}
 		if s.Late != nil {
-			late, talking = s.Late.format(1), s.CPU.format(2)
+			late, talking, growth = s.Late.format(1), s.CPU.format(2), fmt.Sprintf("%.2f", s.Growth)
 		}
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d of %d\t%s\t%.0f%%\t\n", s.Calls, s.System, s.WholeMs.format(1), ratio,
-			talking, s.RSS.format(0), s.KBPerCall.format(0), s.Lost, s.Sent, late, 100*s.Idle.Median)
+		if s.Handover != nil {
+			handover = s.Handover.format(1)
+		}
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d of %d\t%s\t%s\t%.0f%%\t\n", s.Calls, s.System, s.WholeMs.format(1), ratio,
+			talking, growth, s.RSS.format(0), s.KBPerCall.format(0), s.Lost, s.Sent, handover, late, 100*s.Idle.Median)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w, "\nMedian (least–most) of the rounds. A call has two tracks. Late: a 100 ms chunk's arrival at the emulator\nbeyond the most punctual one of its stream, the simulator's own unpunctuality included.")
+	_, err := fmt.Fprintln(w, "\nMedian (least–most) of the rounds. A call has two tracks. Handover: from the arrival of a chunk's last frame\nuntil gRPC has taken the chunk, by patchbay's own watch. Late: a 100 ms chunk's arrival at the emulator beyond\nthe most punctual one of its stream, the simulator's own unpunctuality included.")
 	return err
 }

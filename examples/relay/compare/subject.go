@@ -40,6 +40,7 @@ adapters:
 routes:
   - {match: {}, profile: demo}
 limits: {calls: 2000, grace: 500ms}
+spool: {dir: "%s", off: %t}
 log: {level: warn}
 %s
 `
@@ -49,6 +50,7 @@ type process struct {
 	cmd     *exec.Cmd
 	address string // where Twilio connects
 	stream  string // URL that the simulator asks for and signs
+	metrics string // URL of its metrics; empty for the relay, which has none
 	output  string // file with what it says
 	end     context.CancelFunc
 	ended   chan struct{}
@@ -89,11 +91,11 @@ func (b *bench) command(ctx context.Context, s system, p *process) (probe string
 		return "", err
 	}
 	file := b.path("patchbay.yml")
-	text := fmt.Sprintf(hostConfig, api, b.counter.addr, p.address, account, b.extra)
+	text := fmt.Sprintf(hostConfig, api, b.counter.addr, p.address, account, b.path("spool"), b.noSpool, b.extra)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return "", err
 	}
-	p.stream = "ws://localhost/twilio/stream"
+	p.stream, p.metrics = "ws://localhost/twilio/stream", "http://"+api+"/metrics"
 	p.cmd = exec.CommandContext(ctx, b.patchbay, "run", "-c", file)
 	return "http://" + api + "/readyz", nil
 }
@@ -131,6 +133,14 @@ func (p *process) ready(ctx context.Context, url string) error {
 		_ = res.Body.Close()
 		return res.StatusCode < http.StatusInternalServerError
 	}, p.ended)
+}
+
+// handovers returns the histogram of the system's own delay, nothing for the relay.
+func (p *process) handovers() ([]bucket, error) {
+	if p.metrics == "" {
+		return nil, nil
+	}
+	return handovers(p.metrics)
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }

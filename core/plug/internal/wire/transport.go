@@ -31,6 +31,7 @@ var Handshake = plugin.HandshakeConfig{
 const (
 	AbilityAttach   = "attach"
 	AbilityDetach   = "detach"
+	AbilityRelay    = "relay"
 	AbilitySimulate = "simulate"
 )
 

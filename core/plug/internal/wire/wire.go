@@ -39,6 +39,8 @@ func FromLegInfo(leg uint64, i adapter.LegInfo) *plugv1.Open {
 		To:           string(i.To),
 		Claims:       i.Claims,
 		Aliases:      i.Aliases,
+		Client:       fromClient(i.Client),
+		Results:      string(i.Results),
 	}
 }
 
@@ -56,6 +58,8 @@ func ToLegInfo(m *plugv1.Open) adapter.LegInfo {
 		To:           adapter.E164(m.GetTo()),
 		Claims:       m.GetClaims(),
 		Aliases:      m.GetAliases(),
+		Client:       adapter.Client{Method: m.GetClient().GetMethod(), Conversation: m.GetClient().GetConversation()},
+		Results:      adapter.ResultForm(m.GetResults()),
 	}
 }
 
@@ -76,6 +80,8 @@ func FromTrack(leg, track uint64, id media.TrackID, t adapter.Track) *plugv1.Joi
 		MediaTime:      int64(t.MediaTime),
 		MediaTimeKnown: t.MediaTimeKnown,
 		Language:       t.Language,
+		Participant:    t.Participant,
+		Request:        t.Request,
 	}
 }
 
@@ -99,6 +105,8 @@ func ToTrack(m *plugv1.Join) (media.TrackID, adapter.Track) {
 		MediaTime:      time.Duration(m.GetMediaTime()),
 		MediaTimeKnown: m.GetMediaTimeKnown(),
 		Language:       m.GetLanguage(),
+		Participant:    m.GetParticipant(),
+		Request:        m.GetRequest(),
 	}
 }
 
@@ -141,12 +149,14 @@ func ToEnd(m *plugv1.Close) adapter.EndReason {
 
 // FromControl returns the message for an order of the host.
 func FromControl(leg uint64, c adapter.Control) *plugv1.Control {
-	return &plugv1.Control{Leg: leg, Kind: string(c.Kind), Reason: c.Reason, Reconnect: c.Reconnect}
+	return &plugv1.Control{Leg: leg, Kind: string(c.Kind), Reason: c.Reason, Reconnect: c.Reconnect,
+		Result: fromResult(c.Result), Error: FromStatusError(c.Error)}
 }
 
 // ToControl is the inverse of FromControl.
 func ToControl(m *plugv1.Control) adapter.Control {
-	return adapter.Control{Kind: adapter.ControlKind(m.GetKind()), Reason: m.GetReason(), Reconnect: m.GetReconnect()}
+	return adapter.Control{Kind: adapter.ControlKind(m.GetKind()), Reason: m.GetReason(), Reconnect: m.GetReconnect(),
+		Result: toResult(m.GetResult()), Error: ToStatusError(m.GetError())}
 }
 
 // FromAttach returns the message for an attach request.

@@ -47,6 +47,13 @@ func fillValue(t *testing.T, v reflect.Value, n *int64) {
 		v.SetBool(true)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(*n)
+	case reflect.Uint8:
+		v.SetUint(uint64(*n))
+	case reflect.Float32:
+		v.SetFloat(float64(*n))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fillValue(t, v.Elem(), n)
 	case reflect.Struct:
 		for i := range v.NumField() {
 			fillValue(t, v.Field(i), n)
@@ -116,6 +123,9 @@ func TestRoundTrip(t *testing.T) {
 	roundTrip(t, func(v adapter.Note) adapter.Note { return ToNote(overWire(t, FromNote(7, v))) })
 	roundTrip(t, func(v adapter.EndReason) adapter.EndReason { return ToEnd(overWire(t, FromEnd(7, v))) })
 	roundTrip(t, func(v adapter.Control) adapter.Control { return ToControl(overWire(t, FromControl(7, v))) })
+	roundTrip(t, func(v adapter.RelayRequest) adapter.RelayRequest {
+		return ToRelay(overWire(t, FromRelay(7, v, time.Second)))
+	})
 	roundTrip(t, func(v adapter.AttachRequest) adapter.AttachRequest { return ToAttach(overWire(t, FromAttach(v))) })
 	roundTrip(t, func(v adapter.DetachRequest) adapter.DetachRequest { return ToDetach(overWire(t, FromDetach(v))) })
 	roundTrip(t, func(v adapter.Listener) adapter.Listener {

@@ -152,8 +152,8 @@ type DescribeResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`       // short name of the adapter: "twilio"
 	Version string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"` // of the plugin, for people
-	// Abilities beyond the contract: "attach", "detach", "simulate" (the binary plays
-	// the vendor when it is run with the argument "simulate").
+	// Abilities beyond the contract: "attach", "detach", "relay" (the plugin serves Relay),
+	// "simulate" (the binary plays the vendor when it is run with the argument "simulate").
 	Abilities        []string    `protobuf:"bytes,3,rep,name=abilities,proto3" json:"abilities,omitempty"`
 	SettingsSchema   []byte      `protobuf:"bytes,4,opt,name=settings_schema,json=settingsSchema,proto3" json:"settings_schema,omitempty"`       // JSON Schema 2020-12; format "secret" marks secrets
 	SettingsDefaults []byte      `protobuf:"bytes,5,opt,name=settings_defaults,json=settingsDefaults,proto3" json:"settings_defaults,omitempty"` // JSON
@@ -762,7 +762,9 @@ type Open struct {
 	From          string                 `protobuf:"bytes,6,opt,name=from,proto3" json:"from,omitempty"`
 	To            string                 `protobuf:"bytes,7,opt,name=to,proto3" json:"to,omitempty"`
 	Claims        map[string]string      `protobuf:"bytes,8,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Aliases       []string               `protobuf:"bytes,9,rep,name=aliases,proto3" json:"aliases,omitempty"` // further names of the call
+	Aliases       []string               `protobuf:"bytes,9,rep,name=aliases,proto3" json:"aliases,omitempty"`  // further names of the call
+	Client        *Client                `protobuf:"bytes,10,opt,name=client,proto3" json:"client,omitempty"`   // the leg is a stream of an Agent Assist client of the vendor's own
+	Results       string                 `protobuf:"bytes,11,opt,name=results,proto3" json:"results,omitempty"` // which results come as Control: "", "events" or "raw"
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -860,6 +862,73 @@ func (x *Open) GetAliases() []string {
 	return nil
 }
 
+func (x *Open) GetClient() *Client {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+func (x *Open) GetResults() string {
+	if x != nil {
+		return x.Results
+	}
+	return ""
+}
+
+// Client names what such a stream is about.
+type Client struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Method        string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`             // "/google.cloud.dialogflow.v2.Participants/StreamingAnalyzeContent"
+	Conversation  string                 `protobuf:"bytes,2,opt,name=conversation,proto3" json:"conversation,omitempty"` // full name
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Client) Reset() {
+	*x = Client{}
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Client) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Client) ProtoMessage() {}
+
+func (x *Client) ProtoReflect() protoreflect.Message {
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Client.ProtoReflect.Descriptor instead.
+func (*Client) Descriptor() ([]byte, []int) {
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Client) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Client) GetConversation() string {
+	if x != nil {
+		return x.Conversation
+	}
+	return ""
+}
+
 type Principal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -870,7 +939,7 @@ type Principal struct {
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[10]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +951,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[10]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +964,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{10}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Principal) GetAccount() string {
@@ -925,13 +994,17 @@ type Join struct {
 	MediaTime      int64                  `protobuf:"varint,7,opt,name=media_time,json=mediaTime,proto3" json:"media_time,omitempty"` // nanoseconds
 	MediaTimeKnown bool                   `protobuf:"varint,8,opt,name=media_time_known,json=mediaTimeKnown,proto3" json:"media_time_known,omitempty"`
 	Language       string                 `protobuf:"bytes,9,opt,name=language,proto3" json:"language,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// With Open.client: the participant's full name, and the first message of the client's
+	// stream, a StreamingAnalyzeContentRequest of v2beta1.
+	Participant   string `protobuf:"bytes,10,opt,name=participant,proto3" json:"participant,omitempty"`
+	Request       []byte `protobuf:"bytes,11,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[11]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -943,7 +1016,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[11]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -956,7 +1029,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{11}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Join) GetLeg() uint64 {
@@ -1022,6 +1095,20 @@ func (x *Join) GetLanguage() string {
 	return ""
 }
 
+func (x *Join) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *Join) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
 type Format struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Encoding      Encoding               `protobuf:"varint,1,opt,name=encoding,proto3,enum=patchbay.plug.v1.Encoding" json:"encoding,omitempty"`
@@ -1032,7 +1119,7 @@ type Format struct {
 
 func (x *Format) Reset() {
 	*x = Format{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[12]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1131,7 @@ func (x *Format) String() string {
 func (*Format) ProtoMessage() {}
 
 func (x *Format) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[12]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1144,7 @@ func (x *Format) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Format.ProtoReflect.Descriptor instead.
 func (*Format) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{12}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Format) GetEncoding() Encoding {
@@ -1086,7 +1173,7 @@ type Speaker struct {
 
 func (x *Speaker) Reset() {
 	*x = Speaker{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[13]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1098,7 +1185,7 @@ func (x *Speaker) String() string {
 func (*Speaker) ProtoMessage() {}
 
 func (x *Speaker) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[13]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1111,7 +1198,7 @@ func (x *Speaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Speaker.ProtoReflect.Descriptor instead.
 func (*Speaker) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{13}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Speaker) GetId() string {
@@ -1158,7 +1245,7 @@ type Frames struct {
 
 func (x *Frames) Reset() {
 	*x = Frames{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[14]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +1257,7 @@ func (x *Frames) String() string {
 func (*Frames) ProtoMessage() {}
 
 func (x *Frames) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[14]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +1270,7 @@ func (x *Frames) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frames.ProtoReflect.Descriptor instead.
 func (*Frames) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{14}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Frames) GetTrack() []uint64 {
@@ -1224,7 +1311,7 @@ func (x *Frames) GetPayload() []byte {
 type Note struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Leg           uint64                 `protobuf:"varint,1,opt,name=leg,proto3" json:"leg,omitempty"`
-	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`                      // "dtmf", "hold", "resume", …
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`                      // "dtmf", "hold", "resume", "finish", …
 	TrackId       string                 `protobuf:"bytes,3,opt,name=track_id,json=trackId,proto3" json:"track_id,omitempty"` // empty: the leg
 	At            int64                  `protobuf:"fixed64,4,opt,name=at,proto3" json:"at,omitempty"`
 	Text          string                 `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
@@ -1237,7 +1324,7 @@ type Note struct {
 
 func (x *Note) Reset() {
 	*x = Note{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[15]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1249,7 +1336,7 @@ func (x *Note) String() string {
 func (*Note) ProtoMessage() {}
 
 func (x *Note) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[15]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1262,7 +1349,7 @@ func (x *Note) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Note.ProtoReflect.Descriptor instead.
 func (*Note) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{15}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Note) GetLeg() uint64 {
@@ -1333,7 +1420,7 @@ type Close struct {
 
 func (x *Close) Reset() {
 	*x = Close{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[16]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1345,7 +1432,7 @@ func (x *Close) String() string {
 func (*Close) ProtoMessage() {}
 
 func (x *Close) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[16]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1358,7 +1445,7 @@ func (x *Close) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Close.ProtoReflect.Descriptor instead.
 func (*Close) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{16}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Close) GetLeg() uint64 {
@@ -1394,7 +1481,7 @@ type Count struct {
 
 func (x *Count) Reset() {
 	*x = Count{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[17]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1406,7 +1493,7 @@ func (x *Count) String() string {
 func (*Count) ProtoMessage() {}
 
 func (x *Count) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[17]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1419,7 +1506,7 @@ func (x *Count) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Count.ProtoReflect.Descriptor instead.
 func (*Count) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{17}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Count) GetKind() string {
@@ -1452,7 +1539,7 @@ type Down struct {
 
 func (x *Down) Reset() {
 	*x = Down{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[18]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1464,7 +1551,7 @@ func (x *Down) String() string {
 func (*Down) ProtoMessage() {}
 
 func (x *Down) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[18]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1477,7 +1564,7 @@ func (x *Down) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Down.ProtoReflect.Descriptor instead.
 func (*Down) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{18}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Down) GetItem() isDown_Item {
@@ -1560,7 +1647,7 @@ type Admitted struct {
 
 func (x *Admitted) Reset() {
 	*x = Admitted{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[19]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1659,7 @@ func (x *Admitted) String() string {
 func (*Admitted) ProtoMessage() {}
 
 func (x *Admitted) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[19]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1672,7 @@ func (x *Admitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Admitted.ProtoReflect.Descriptor instead.
 func (*Admitted) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{19}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Admitted) GetLeg() uint64 {
@@ -1608,7 +1695,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[20]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1620,7 +1707,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[20]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1633,7 +1720,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{20}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Refused) GetLeg() uint64 {
@@ -1667,16 +1754,18 @@ func (x *Refused) GetError() *Error {
 type Control struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Leg           uint64                 `protobuf:"varint,1,opt,name=leg,proto3" json:"leg,omitempty"`
-	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"` // "pause", "resume", "end"; ignore others
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"` // "pause", "resume", "end"; with Open.results "result", "lost", "done"; ignore others
 	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	Reconnect     bool                   `protobuf:"varint,4,opt,name=reconnect,proto3" json:"reconnect,omitempty"` // with "end": the vendor should connect again, if it can
+	Result        *Result                `protobuf:"bytes,5,opt,name=result,proto3" json:"result,omitempty"`        // with "result"
+	Error         *StatusError           `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`          // with "end": how Agent Assist refused the client's stream
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Control) Reset() {
 	*x = Control{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[21]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1777,7 @@ func (x *Control) String() string {
 func (*Control) ProtoMessage() {}
 
 func (x *Control) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[21]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1790,7 @@ func (x *Control) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Control.ProtoReflect.Descriptor instead.
 func (*Control) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{21}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Control) GetLeg() uint64 {
@@ -1732,6 +1821,262 @@ func (x *Control) GetReconnect() bool {
 	return false
 }
 
+func (x *Control) GetResult() *Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Control) GetError() *StatusError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// Result is something that Agent Assist made of a call's audio.
+type Result struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // "raw", "interim", "final", "message", "suggestion", "warning", "failure"
+	LegKey        string                 `protobuf:"bytes,2,opt,name=leg_key,json=legKey,proto3" json:"leg_key,omitempty"`
+	TrackId       string                 `protobuf:"bytes,3,opt,name=track_id,json=trackId,proto3" json:"track_id,omitempty"`
+	Raw           []byte                 `protobuf:"bytes,4,opt,name=raw,proto3" json:"raw,omitempty"` // with "raw": a StreamingAnalyzeContentResponse of v2beta1
+	Speaker       *Speaker               `protobuf:"bytes,5,opt,name=speaker,proto3" json:"speaker,omitempty"`
+	Utterance     string                 `protobuf:"bytes,6,opt,name=utterance,proto3" json:"utterance,omitempty"`
+	Text          string                 `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`
+	Start         int64                  `protobuf:"fixed64,8,opt,name=start,proto3" json:"start,omitempty"`
+	End           int64                  `protobuf:"fixed64,9,opt,name=end,proto3" json:"end,omitempty"`
+	Offset        int64                  `protobuf:"varint,10,opt,name=offset,proto3" json:"offset,omitempty"` // nanoseconds from the leg's first sample to the end of what the text covers
+	Language      string                 `protobuf:"bytes,11,opt,name=language,proto3" json:"language,omitempty"`
+	Confidence    float32                `protobuf:"fixed32,12,opt,name=confidence,proto3" json:"confidence,omitempty"`
+	Name          string                 `protobuf:"bytes,13,opt,name=name,proto3" json:"name,omitempty"`
+	Id            string                 `protobuf:"bytes,14,opt,name=id,proto3" json:"id,omitempty"`
+	Feature       string                 `protobuf:"bytes,15,opt,name=feature,proto3" json:"feature,omitempty"`
+	Title         string                 `protobuf:"bytes,16,opt,name=title,proto3" json:"title,omitempty"`
+	Uri           string                 `protobuf:"bytes,17,opt,name=uri,proto3" json:"uri,omitempty"`
+	Metadata      map[string]string      `protobuf:"bytes,18,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Result) Reset() {
+	*x = Result{}
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Result) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Result) ProtoMessage() {}
+
+func (x *Result) ProtoReflect() protoreflect.Message {
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Result.ProtoReflect.Descriptor instead.
+func (*Result) Descriptor() ([]byte, []int) {
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Result) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Result) GetLegKey() string {
+	if x != nil {
+		return x.LegKey
+	}
+	return ""
+}
+
+func (x *Result) GetTrackId() string {
+	if x != nil {
+		return x.TrackId
+	}
+	return ""
+}
+
+func (x *Result) GetRaw() []byte {
+	if x != nil {
+		return x.Raw
+	}
+	return nil
+}
+
+func (x *Result) GetSpeaker() *Speaker {
+	if x != nil {
+		return x.Speaker
+	}
+	return nil
+}
+
+func (x *Result) GetUtterance() string {
+	if x != nil {
+		return x.Utterance
+	}
+	return ""
+}
+
+func (x *Result) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Result) GetStart() int64 {
+	if x != nil {
+		return x.Start
+	}
+	return 0
+}
+
+func (x *Result) GetEnd() int64 {
+	if x != nil {
+		return x.End
+	}
+	return 0
+}
+
+func (x *Result) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Result) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
+}
+
+func (x *Result) GetConfidence() float32 {
+	if x != nil {
+		return x.Confidence
+	}
+	return 0
+}
+
+func (x *Result) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Result) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Result) GetFeature() string {
+	if x != nil {
+		return x.Feature
+	}
+	return ""
+}
+
+func (x *Result) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Result) GetUri() string {
+	if x != nil {
+		return x.Uri
+	}
+	return ""
+}
+
+func (x *Result) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+// StatusError is the error that a client's call ends with.
+type StatusError struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          int32                  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"` // a gRPC status code
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	Status        []byte                 `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"` // google.rpc.Status as Agent Assist sent it; empty where the host answers
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatusError) Reset() {
+	*x = StatusError{}
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatusError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatusError) ProtoMessage() {}
+
+func (x *StatusError) ProtoReflect() protoreflect.Message {
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatusError.ProtoReflect.Descriptor instead.
+func (*StatusError) Descriptor() ([]byte, []int) {
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *StatusError) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *StatusError) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *StatusError) GetStatus() []byte {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
 // Failed says that the host takes nothing more of a leg, or of one track of it.
 // The plugin still sends Close.
 type Failed struct {
@@ -1745,7 +2090,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[22]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1757,7 +2102,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[22]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1770,7 +2115,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{22}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Failed) GetLeg() uint64 {
@@ -1807,7 +2152,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[23]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +2164,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[23]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +2177,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{23}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Error) GetCode() int32 {
@@ -1871,7 +2216,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[24]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1883,7 +2228,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[24]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,7 +2241,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{24}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{27}
 }
 
 type DrainResponse struct {
@@ -1907,7 +2252,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[25]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1919,7 +2264,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[25]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,7 +2277,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{25}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{28}
 }
 
 type HealthRequest struct {
@@ -1943,7 +2288,7 @@ type HealthRequest struct {
 
 func (x *HealthRequest) Reset() {
 	*x = HealthRequest{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[26]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2300,7 @@ func (x *HealthRequest) String() string {
 func (*HealthRequest) ProtoMessage() {}
 
 func (x *HealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[26]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2313,7 @@ func (x *HealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
 func (*HealthRequest) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{26}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{29}
 }
 
 type HealthResponse struct {
@@ -1982,7 +2327,7 @@ type HealthResponse struct {
 
 func (x *HealthResponse) Reset() {
 	*x = HealthResponse{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[27]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1994,7 +2339,7 @@ func (x *HealthResponse) String() string {
 func (*HealthResponse) ProtoMessage() {}
 
 func (x *HealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[27]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,7 +2352,7 @@ func (x *HealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
 func (*HealthResponse) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{27}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HealthResponse) GetLegs() int64 {
@@ -2042,7 +2387,7 @@ type AttachRequest struct {
 
 func (x *AttachRequest) Reset() {
 	*x = AttachRequest{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[28]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2399,7 @@ func (x *AttachRequest) String() string {
 func (*AttachRequest) ProtoMessage() {}
 
 func (x *AttachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[28]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2412,7 @@ func (x *AttachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRequest.ProtoReflect.Descriptor instead.
 func (*AttachRequest) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{28}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AttachRequest) GetAccount() string {
@@ -2100,7 +2445,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[29]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2112,7 +2457,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[29]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2125,7 +2470,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{29}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AttachResponse) GetStream() string {
@@ -2146,7 +2491,7 @@ type DetachRequest struct {
 
 func (x *DetachRequest) Reset() {
 	*x = DetachRequest{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[30]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2158,7 +2503,7 @@ func (x *DetachRequest) String() string {
 func (*DetachRequest) ProtoMessage() {}
 
 func (x *DetachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[30]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2171,7 +2516,7 @@ func (x *DetachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachRequest.ProtoReflect.Descriptor instead.
 func (*DetachRequest) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{30}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DetachRequest) GetAccount() string {
@@ -2203,7 +2548,7 @@ type DetachResponse struct {
 
 func (x *DetachResponse) Reset() {
 	*x = DetachResponse{}
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[31]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2215,7 +2560,7 @@ func (x *DetachResponse) String() string {
 func (*DetachResponse) ProtoMessage() {}
 
 func (x *DetachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[31]
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2228,7 +2573,152 @@ func (x *DetachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachResponse.ProtoReflect.Descriptor instead.
 func (*DetachResponse) Descriptor() ([]byte, []int) {
-	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{31}
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{34}
+}
+
+// RelayCall asks for a call, or gives one up that was asked for.
+type RelayCall struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"` // the plugin's, not used twice
+	Principal     *Principal             `protobuf:"bytes,2,opt,name=principal,proto3" json:"principal,omitempty"`
+	Method        string                 `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`
+	Message       []byte                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`  // the encoded request, at most 4 MB less 64 kB
+	Timeout       int64                  `protobuf:"varint,5,opt,name=timeout,proto3" json:"timeout,omitempty"` // nanoseconds; 0 is the host's choice
+	Cancel        bool                   `protobuf:"varint,6,opt,name=cancel,proto3" json:"cancel,omitempty"`   // the client has gone; the rest is empty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelayCall) Reset() {
+	*x = RelayCall{}
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelayCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelayCall) ProtoMessage() {}
+
+func (x *RelayCall) ProtoReflect() protoreflect.Message {
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelayCall.ProtoReflect.Descriptor instead.
+func (*RelayCall) Descriptor() ([]byte, []int) {
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *RelayCall) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *RelayCall) GetPrincipal() *Principal {
+	if x != nil {
+		return x.Principal
+	}
+	return nil
+}
+
+func (x *RelayCall) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *RelayCall) GetMessage() []byte {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *RelayCall) GetTimeout() int64 {
+	if x != nil {
+		return x.Timeout
+	}
+	return 0
+}
+
+func (x *RelayCall) GetCancel() bool {
+	if x != nil {
+		return x.Cancel
+	}
+	return false
+}
+
+type RelayAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Message       []byte                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"` // the encoded answer
+	Error         *StatusError           `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`     // instead of it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelayAnswer) Reset() {
+	*x = RelayAnswer{}
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelayAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelayAnswer) ProtoMessage() {}
+
+func (x *RelayAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_patchbay_plug_v1_plug_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelayAnswer.ProtoReflect.Descriptor instead.
+func (*RelayAnswer) Descriptor() ([]byte, []int) {
+	return file_patchbay_plug_v1_plug_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *RelayAnswer) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *RelayAnswer) GetMessage() []byte {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *RelayAnswer) GetError() *StatusError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
 }
 
 var File_patchbay_plug_v1_plug_proto protoreflect.FileDescriptor
@@ -2275,7 +2765,7 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\x04note\x18\x04 \x01(\v2\x16.patchbay.plug.v1.NoteH\x00R\x04note\x12/\n" +
 	"\x05close\x18\x05 \x01(\v2\x17.patchbay.plug.v1.CloseH\x00R\x05close\x12/\n" +
 	"\x05count\x18\x06 \x01(\v2\x17.patchbay.plug.v1.CountH\x00R\x05countB\x06\n" +
-	"\x04item\"\xe0\x02\n" +
+	"\x04item\"\xac\x03\n" +
 	"\x04Open\x12\x10\n" +
 	"\x03leg\x18\x01 \x01(\x04R\x03leg\x12\x19\n" +
 	"\bcall_key\x18\x02 \x01(\tR\acallKey\x12\x17\n" +
@@ -2285,13 +2775,19 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\x04from\x18\x06 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\a \x01(\tR\x02to\x12:\n" +
 	"\x06claims\x18\b \x03(\v2\".patchbay.plug.v1.Open.ClaimsEntryR\x06claims\x12\x18\n" +
-	"\aaliases\x18\t \x03(\tR\aaliases\x1a9\n" +
+	"\aaliases\x18\t \x03(\tR\aaliases\x120\n" +
+	"\x06client\x18\n" +
+	" \x01(\v2\x18.patchbay.plug.v1.ClientR\x06client\x12\x18\n" +
+	"\aresults\x18\v \x01(\tR\aresults\x1a9\n" +
 	"\vClaimsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"=\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"D\n" +
+	"\x06Client\x12\x16\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\x12\"\n" +
+	"\fconversation\x18\x02 \x01(\tR\fconversation\"=\n" +
 	"\tPrincipal\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x16\n" +
-	"\x06method\x18\x02 \x01(\tR\x06method\"\xaf\x02\n" +
+	"\x06method\x18\x02 \x01(\tR\x06method\"\xeb\x02\n" +
 	"\x04Join\x12\x10\n" +
 	"\x03leg\x18\x01 \x01(\x04R\x03leg\x12\x14\n" +
 	"\x05track\x18\x02 \x01(\x04R\x05track\x12\x19\n" +
@@ -2302,7 +2798,10 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\n" +
 	"media_time\x18\a \x01(\x03R\tmediaTime\x12(\n" +
 	"\x10media_time_known\x18\b \x01(\bR\x0emediaTimeKnown\x12\x1a\n" +
-	"\blanguage\x18\t \x01(\tR\blanguage\"T\n" +
+	"\blanguage\x18\t \x01(\tR\blanguage\x12 \n" +
+	"\vparticipant\x18\n" +
+	" \x01(\tR\vparticipant\x12\x18\n" +
+	"\arequest\x18\v \x01(\fR\arequest\"T\n" +
 	"\x06Format\x126\n" +
 	"\bencoding\x18\x01 \x01(\x0e2\x1a.patchbay.plug.v1.EncodingR\bencoding\x12\x12\n" +
 	"\x04rate\x18\x02 \x01(\x05R\x04rate\"c\n" +
@@ -2348,12 +2847,43 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\x03leg\x18\x01 \x01(\x04R\x03leg\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12-\n" +
-	"\x05error\x18\x04 \x01(\v2\x17.patchbay.plug.v1.ErrorR\x05error\"e\n" +
+	"\x05error\x18\x04 \x01(\v2\x17.patchbay.plug.v1.ErrorR\x05error\"\xcc\x01\n" +
 	"\aControl\x12\x10\n" +
 	"\x03leg\x18\x01 \x01(\x04R\x03leg\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1c\n" +
-	"\treconnect\x18\x04 \x01(\bR\treconnect\"_\n" +
+	"\treconnect\x18\x04 \x01(\bR\treconnect\x120\n" +
+	"\x06result\x18\x05 \x01(\v2\x18.patchbay.plug.v1.ResultR\x06result\x123\n" +
+	"\x05error\x18\x06 \x01(\v2\x1d.patchbay.plug.v1.StatusErrorR\x05error\"\xac\x04\n" +
+	"\x06Result\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x17\n" +
+	"\aleg_key\x18\x02 \x01(\tR\x06legKey\x12\x19\n" +
+	"\btrack_id\x18\x03 \x01(\tR\atrackId\x12\x10\n" +
+	"\x03raw\x18\x04 \x01(\fR\x03raw\x123\n" +
+	"\aspeaker\x18\x05 \x01(\v2\x19.patchbay.plug.v1.SpeakerR\aspeaker\x12\x1c\n" +
+	"\tutterance\x18\x06 \x01(\tR\tutterance\x12\x12\n" +
+	"\x04text\x18\a \x01(\tR\x04text\x12\x14\n" +
+	"\x05start\x18\b \x01(\x10R\x05start\x12\x10\n" +
+	"\x03end\x18\t \x01(\x10R\x03end\x12\x16\n" +
+	"\x06offset\x18\n" +
+	" \x01(\x03R\x06offset\x12\x1a\n" +
+	"\blanguage\x18\v \x01(\tR\blanguage\x12\x1e\n" +
+	"\n" +
+	"confidence\x18\f \x01(\x02R\n" +
+	"confidence\x12\x12\n" +
+	"\x04name\x18\r \x01(\tR\x04name\x12\x0e\n" +
+	"\x02id\x18\x0e \x01(\tR\x02id\x12\x18\n" +
+	"\afeature\x18\x0f \x01(\tR\afeature\x12\x14\n" +
+	"\x05title\x18\x10 \x01(\tR\x05title\x12\x10\n" +
+	"\x03uri\x18\x11 \x01(\tR\x03uri\x12B\n" +
+	"\bmetadata\x18\x12 \x03(\v2&.patchbay.plug.v1.Result.MetadataEntryR\bmetadata\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"M\n" +
+	"\vStatusError\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x16\n" +
+	"\x06status\x18\x03 \x01(\fR\x06status\"_\n" +
 	"\x06Failed\x12\x10\n" +
 	"\x03leg\x18\x01 \x01(\x04R\x03leg\x12\x14\n" +
 	"\x05track\x18\x02 \x01(\x04R\x05track\x12-\n" +
@@ -2383,12 +2913,23 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04call\x18\x02 \x01(\tR\x04call\x12\x16\n" +
 	"\x06stream\x18\x03 \x01(\tR\x06stream\"\x10\n" +
-	"\x0eDetachResponse*b\n" +
+	"\x0eDetachResponse\"\xba\x01\n" +
+	"\tRelayCall\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x129\n" +
+	"\tprincipal\x18\x02 \x01(\v2\x1b.patchbay.plug.v1.PrincipalR\tprincipal\x12\x16\n" +
+	"\x06method\x18\x03 \x01(\tR\x06method\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\fR\amessage\x12\x18\n" +
+	"\atimeout\x18\x05 \x01(\x03R\atimeout\x12\x16\n" +
+	"\x06cancel\x18\x06 \x01(\bR\x06cancel\"l\n" +
+	"\vRelayAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\fR\amessage\x123\n" +
+	"\x05error\x18\x03 \x01(\v2\x1d.patchbay.plug.v1.StatusErrorR\x05error*b\n" +
 	"\bEncoding\x12\x18\n" +
 	"\x14ENCODING_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eENCODING_MULAW\x10\x01\x12\x11\n" +
 	"\rENCODING_ALAW\x10\x02\x12\x15\n" +
-	"\x11ENCODING_LINEAR16\x10\x032\x9f\x04\n" +
+	"\x11ENCODING_LINEAR16\x10\x032\xe8\x04\n" +
 	"\x06Plugin\x12Q\n" +
 	"\bDescribe\x12!.patchbay.plug.v1.DescribeRequest\x1a\".patchbay.plug.v1.DescribeResponse\x12T\n" +
 	"\tConfigure\x12\".patchbay.plug.v1.ConfigureRequest\x1a#.patchbay.plug.v1.ConfigureResponse\x12;\n" +
@@ -2396,7 +2937,8 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\x05Drain\x12\x1e.patchbay.plug.v1.DrainRequest\x1a\x1f.patchbay.plug.v1.DrainResponse\x12K\n" +
 	"\x06Health\x12\x1f.patchbay.plug.v1.HealthRequest\x1a .patchbay.plug.v1.HealthResponse\x12K\n" +
 	"\x06Attach\x12\x1f.patchbay.plug.v1.AttachRequest\x1a .patchbay.plug.v1.AttachResponse\x12K\n" +
-	"\x06Detach\x12\x1f.patchbay.plug.v1.DetachRequest\x1a .patchbay.plug.v1.DetachResponseBFZDgithub.com/patchbay/patchbay/core/plug/proto/patchbay/plug/v1;plugv1b\x06proto3"
+	"\x06Detach\x12\x1f.patchbay.plug.v1.DetachRequest\x1a .patchbay.plug.v1.DetachResponse\x12G\n" +
+	"\x05Relay\x12\x1d.patchbay.plug.v1.RelayAnswer\x1a\x1b.patchbay.plug.v1.RelayCall(\x010\x01BFZDgithub.com/patchbay/patchbay/core/plug/proto/patchbay/plug/v1;plugv1b\x06proto3"
 
 var (
 	file_patchbay_plug_v1_plug_proto_rawDescOnce sync.Once
@@ -2411,7 +2953,7 @@ func file_patchbay_plug_v1_plug_proto_rawDescGZIP() []byte {
 }
 
 var file_patchbay_plug_v1_plug_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_patchbay_plug_v1_plug_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_patchbay_plug_v1_plug_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_patchbay_plug_v1_plug_proto_goTypes = []any{
 	(Encoding)(0),             // 0: patchbay.plug.v1.Encoding
 	(*DescribeRequest)(nil),   // 1: patchbay.plug.v1.DescribeRequest
@@ -2424,31 +2966,37 @@ var file_patchbay_plug_v1_plug_proto_goTypes = []any{
 	(*Up)(nil),                // 8: patchbay.plug.v1.Up
 	(*Item)(nil),              // 9: patchbay.plug.v1.Item
 	(*Open)(nil),              // 10: patchbay.plug.v1.Open
-	(*Principal)(nil),         // 11: patchbay.plug.v1.Principal
-	(*Join)(nil),              // 12: patchbay.plug.v1.Join
-	(*Format)(nil),            // 13: patchbay.plug.v1.Format
-	(*Speaker)(nil),           // 14: patchbay.plug.v1.Speaker
-	(*Frames)(nil),            // 15: patchbay.plug.v1.Frames
-	(*Note)(nil),              // 16: patchbay.plug.v1.Note
-	(*Close)(nil),             // 17: patchbay.plug.v1.Close
-	(*Count)(nil),             // 18: patchbay.plug.v1.Count
-	(*Down)(nil),              // 19: patchbay.plug.v1.Down
-	(*Admitted)(nil),          // 20: patchbay.plug.v1.Admitted
-	(*Refused)(nil),           // 21: patchbay.plug.v1.Refused
-	(*Control)(nil),           // 22: patchbay.plug.v1.Control
-	(*Failed)(nil),            // 23: patchbay.plug.v1.Failed
-	(*Error)(nil),             // 24: patchbay.plug.v1.Error
-	(*DrainRequest)(nil),      // 25: patchbay.plug.v1.DrainRequest
-	(*DrainResponse)(nil),     // 26: patchbay.plug.v1.DrainResponse
-	(*HealthRequest)(nil),     // 27: patchbay.plug.v1.HealthRequest
-	(*HealthResponse)(nil),    // 28: patchbay.plug.v1.HealthResponse
-	(*AttachRequest)(nil),     // 29: patchbay.plug.v1.AttachRequest
-	(*AttachResponse)(nil),    // 30: patchbay.plug.v1.AttachResponse
-	(*DetachRequest)(nil),     // 31: patchbay.plug.v1.DetachRequest
-	(*DetachResponse)(nil),    // 32: patchbay.plug.v1.DetachResponse
-	nil,                       // 33: patchbay.plug.v1.Open.ClaimsEntry
-	nil,                       // 34: patchbay.plug.v1.Note.FieldsEntry
-	nil,                       // 35: patchbay.plug.v1.AttachRequest.ClaimsEntry
+	(*Client)(nil),            // 11: patchbay.plug.v1.Client
+	(*Principal)(nil),         // 12: patchbay.plug.v1.Principal
+	(*Join)(nil),              // 13: patchbay.plug.v1.Join
+	(*Format)(nil),            // 14: patchbay.plug.v1.Format
+	(*Speaker)(nil),           // 15: patchbay.plug.v1.Speaker
+	(*Frames)(nil),            // 16: patchbay.plug.v1.Frames
+	(*Note)(nil),              // 17: patchbay.plug.v1.Note
+	(*Close)(nil),             // 18: patchbay.plug.v1.Close
+	(*Count)(nil),             // 19: patchbay.plug.v1.Count
+	(*Down)(nil),              // 20: patchbay.plug.v1.Down
+	(*Admitted)(nil),          // 21: patchbay.plug.v1.Admitted
+	(*Refused)(nil),           // 22: patchbay.plug.v1.Refused
+	(*Control)(nil),           // 23: patchbay.plug.v1.Control
+	(*Result)(nil),            // 24: patchbay.plug.v1.Result
+	(*StatusError)(nil),       // 25: patchbay.plug.v1.StatusError
+	(*Failed)(nil),            // 26: patchbay.plug.v1.Failed
+	(*Error)(nil),             // 27: patchbay.plug.v1.Error
+	(*DrainRequest)(nil),      // 28: patchbay.plug.v1.DrainRequest
+	(*DrainResponse)(nil),     // 29: patchbay.plug.v1.DrainResponse
+	(*HealthRequest)(nil),     // 30: patchbay.plug.v1.HealthRequest
+	(*HealthResponse)(nil),    // 31: patchbay.plug.v1.HealthResponse
+	(*AttachRequest)(nil),     // 32: patchbay.plug.v1.AttachRequest
+	(*AttachResponse)(nil),    // 33: patchbay.plug.v1.AttachResponse
+	(*DetachRequest)(nil),     // 34: patchbay.plug.v1.DetachRequest
+	(*DetachResponse)(nil),    // 35: patchbay.plug.v1.DetachResponse
+	(*RelayCall)(nil),         // 36: patchbay.plug.v1.RelayCall
+	(*RelayAnswer)(nil),       // 37: patchbay.plug.v1.RelayAnswer
+	nil,                       // 38: patchbay.plug.v1.Open.ClaimsEntry
+	nil,                       // 39: patchbay.plug.v1.Note.FieldsEntry
+	nil,                       // 40: patchbay.plug.v1.Result.MetadataEntry
+	nil,                       // 41: patchbay.plug.v1.AttachRequest.ClaimsEntry
 }
 var file_patchbay_plug_v1_plug_proto_depIdxs = []int32{
 	3,  // 0: patchbay.plug.v1.DescribeResponse.listeners:type_name -> patchbay.plug.v1.Listener
@@ -2456,43 +3004,52 @@ var file_patchbay_plug_v1_plug_proto_depIdxs = []int32{
 	7,  // 2: patchbay.plug.v1.ConfigureResponse.problems:type_name -> patchbay.plug.v1.Problem
 	9,  // 3: patchbay.plug.v1.Up.items:type_name -> patchbay.plug.v1.Item
 	10, // 4: patchbay.plug.v1.Item.open:type_name -> patchbay.plug.v1.Open
-	12, // 5: patchbay.plug.v1.Item.join:type_name -> patchbay.plug.v1.Join
-	15, // 6: patchbay.plug.v1.Item.frames:type_name -> patchbay.plug.v1.Frames
-	16, // 7: patchbay.plug.v1.Item.note:type_name -> patchbay.plug.v1.Note
-	17, // 8: patchbay.plug.v1.Item.close:type_name -> patchbay.plug.v1.Close
-	18, // 9: patchbay.plug.v1.Item.count:type_name -> patchbay.plug.v1.Count
-	11, // 10: patchbay.plug.v1.Open.principal:type_name -> patchbay.plug.v1.Principal
-	33, // 11: patchbay.plug.v1.Open.claims:type_name -> patchbay.plug.v1.Open.ClaimsEntry
-	13, // 12: patchbay.plug.v1.Join.format:type_name -> patchbay.plug.v1.Format
-	14, // 13: patchbay.plug.v1.Join.speaker:type_name -> patchbay.plug.v1.Speaker
-	0,  // 14: patchbay.plug.v1.Format.encoding:type_name -> patchbay.plug.v1.Encoding
-	34, // 15: patchbay.plug.v1.Note.fields:type_name -> patchbay.plug.v1.Note.FieldsEntry
-	20, // 16: patchbay.plug.v1.Down.admitted:type_name -> patchbay.plug.v1.Admitted
-	21, // 17: patchbay.plug.v1.Down.refused:type_name -> patchbay.plug.v1.Refused
-	22, // 18: patchbay.plug.v1.Down.control:type_name -> patchbay.plug.v1.Control
-	23, // 19: patchbay.plug.v1.Down.failed:type_name -> patchbay.plug.v1.Failed
-	24, // 20: patchbay.plug.v1.Refused.error:type_name -> patchbay.plug.v1.Error
-	24, // 21: patchbay.plug.v1.Failed.error:type_name -> patchbay.plug.v1.Error
-	35, // 22: patchbay.plug.v1.AttachRequest.claims:type_name -> patchbay.plug.v1.AttachRequest.ClaimsEntry
-	1,  // 23: patchbay.plug.v1.Plugin.Describe:input_type -> patchbay.plug.v1.DescribeRequest
-	4,  // 24: patchbay.plug.v1.Plugin.Configure:input_type -> patchbay.plug.v1.ConfigureRequest
-	19, // 25: patchbay.plug.v1.Plugin.Session:input_type -> patchbay.plug.v1.Down
-	25, // 26: patchbay.plug.v1.Plugin.Drain:input_type -> patchbay.plug.v1.DrainRequest
-	27, // 27: patchbay.plug.v1.Plugin.Health:input_type -> patchbay.plug.v1.HealthRequest
-	29, // 28: patchbay.plug.v1.Plugin.Attach:input_type -> patchbay.plug.v1.AttachRequest
-	31, // 29: patchbay.plug.v1.Plugin.Detach:input_type -> patchbay.plug.v1.DetachRequest
-	2,  // 30: patchbay.plug.v1.Plugin.Describe:output_type -> patchbay.plug.v1.DescribeResponse
-	6,  // 31: patchbay.plug.v1.Plugin.Configure:output_type -> patchbay.plug.v1.ConfigureResponse
-	8,  // 32: patchbay.plug.v1.Plugin.Session:output_type -> patchbay.plug.v1.Up
-	26, // 33: patchbay.plug.v1.Plugin.Drain:output_type -> patchbay.plug.v1.DrainResponse
-	28, // 34: patchbay.plug.v1.Plugin.Health:output_type -> patchbay.plug.v1.HealthResponse
-	30, // 35: patchbay.plug.v1.Plugin.Attach:output_type -> patchbay.plug.v1.AttachResponse
-	32, // 36: patchbay.plug.v1.Plugin.Detach:output_type -> patchbay.plug.v1.DetachResponse
-	30, // [30:37] is the sub-list for method output_type
-	23, // [23:30] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	13, // 5: patchbay.plug.v1.Item.join:type_name -> patchbay.plug.v1.Join
+	16, // 6: patchbay.plug.v1.Item.frames:type_name -> patchbay.plug.v1.Frames
+	17, // 7: patchbay.plug.v1.Item.note:type_name -> patchbay.plug.v1.Note
+	18, // 8: patchbay.plug.v1.Item.close:type_name -> patchbay.plug.v1.Close
+	19, // 9: patchbay.plug.v1.Item.count:type_name -> patchbay.plug.v1.Count
+	12, // 10: patchbay.plug.v1.Open.principal:type_name -> patchbay.plug.v1.Principal
+	38, // 11: patchbay.plug.v1.Open.claims:type_name -> patchbay.plug.v1.Open.ClaimsEntry
+	11, // 12: patchbay.plug.v1.Open.client:type_name -> patchbay.plug.v1.Client
+	14, // 13: patchbay.plug.v1.Join.format:type_name -> patchbay.plug.v1.Format
+	15, // 14: patchbay.plug.v1.Join.speaker:type_name -> patchbay.plug.v1.Speaker
+	0,  // 15: patchbay.plug.v1.Format.encoding:type_name -> patchbay.plug.v1.Encoding
+	39, // 16: patchbay.plug.v1.Note.fields:type_name -> patchbay.plug.v1.Note.FieldsEntry
+	21, // 17: patchbay.plug.v1.Down.admitted:type_name -> patchbay.plug.v1.Admitted
+	22, // 18: patchbay.plug.v1.Down.refused:type_name -> patchbay.plug.v1.Refused
+	23, // 19: patchbay.plug.v1.Down.control:type_name -> patchbay.plug.v1.Control
+	26, // 20: patchbay.plug.v1.Down.failed:type_name -> patchbay.plug.v1.Failed
+	27, // 21: patchbay.plug.v1.Refused.error:type_name -> patchbay.plug.v1.Error
+	24, // 22: patchbay.plug.v1.Control.result:type_name -> patchbay.plug.v1.Result
+	25, // 23: patchbay.plug.v1.Control.error:type_name -> patchbay.plug.v1.StatusError
+	15, // 24: patchbay.plug.v1.Result.speaker:type_name -> patchbay.plug.v1.Speaker
+	40, // 25: patchbay.plug.v1.Result.metadata:type_name -> patchbay.plug.v1.Result.MetadataEntry
+	27, // 26: patchbay.plug.v1.Failed.error:type_name -> patchbay.plug.v1.Error
+	41, // 27: patchbay.plug.v1.AttachRequest.claims:type_name -> patchbay.plug.v1.AttachRequest.ClaimsEntry
+	12, // 28: patchbay.plug.v1.RelayCall.principal:type_name -> patchbay.plug.v1.Principal
+	25, // 29: patchbay.plug.v1.RelayAnswer.error:type_name -> patchbay.plug.v1.StatusError
+	1,  // 30: patchbay.plug.v1.Plugin.Describe:input_type -> patchbay.plug.v1.DescribeRequest
+	4,  // 31: patchbay.plug.v1.Plugin.Configure:input_type -> patchbay.plug.v1.ConfigureRequest
+	20, // 32: patchbay.plug.v1.Plugin.Session:input_type -> patchbay.plug.v1.Down
+	28, // 33: patchbay.plug.v1.Plugin.Drain:input_type -> patchbay.plug.v1.DrainRequest
+	30, // 34: patchbay.plug.v1.Plugin.Health:input_type -> patchbay.plug.v1.HealthRequest
+	32, // 35: patchbay.plug.v1.Plugin.Attach:input_type -> patchbay.plug.v1.AttachRequest
+	34, // 36: patchbay.plug.v1.Plugin.Detach:input_type -> patchbay.plug.v1.DetachRequest
+	37, // 37: patchbay.plug.v1.Plugin.Relay:input_type -> patchbay.plug.v1.RelayAnswer
+	2,  // 38: patchbay.plug.v1.Plugin.Describe:output_type -> patchbay.plug.v1.DescribeResponse
+	6,  // 39: patchbay.plug.v1.Plugin.Configure:output_type -> patchbay.plug.v1.ConfigureResponse
+	8,  // 40: patchbay.plug.v1.Plugin.Session:output_type -> patchbay.plug.v1.Up
+	29, // 41: patchbay.plug.v1.Plugin.Drain:output_type -> patchbay.plug.v1.DrainResponse
+	31, // 42: patchbay.plug.v1.Plugin.Health:output_type -> patchbay.plug.v1.HealthResponse
+	33, // 43: patchbay.plug.v1.Plugin.Attach:output_type -> patchbay.plug.v1.AttachResponse
+	35, // 44: patchbay.plug.v1.Plugin.Detach:output_type -> patchbay.plug.v1.DetachResponse
+	36, // 45: patchbay.plug.v1.Plugin.Relay:output_type -> patchbay.plug.v1.RelayCall
+	38, // [38:46] is the sub-list for method output_type
+	30, // [30:38] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_patchbay_plug_v1_plug_proto_init() }
@@ -2508,7 +3065,7 @@ func file_patchbay_plug_v1_plug_proto_init() {
 		(*Item_Close)(nil),
 		(*Item_Count)(nil),
 	}
-	file_patchbay_plug_v1_plug_proto_msgTypes[18].OneofWrappers = []any{
+	file_patchbay_plug_v1_plug_proto_msgTypes[19].OneofWrappers = []any{
 		(*Down_Admitted)(nil),
 		(*Down_Refused)(nil),
 		(*Down_Control)(nil),
@@ -2520,7 +3077,7 @@ func file_patchbay_plug_v1_plug_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_patchbay_plug_v1_plug_proto_rawDesc), len(file_patchbay_plug_v1_plug_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   35,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

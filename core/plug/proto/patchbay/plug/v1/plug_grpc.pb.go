@@ -65,6 +65,7 @@ const (
 	Plugin_Health_FullMethodName    = "/patchbay.plug.v1.Plugin/Health"
 	Plugin_Attach_FullMethodName    = "/patchbay.plug.v1.Plugin/Attach"
 	Plugin_Detach_FullMethodName    = "/patchbay.plug.v1.Plugin/Detach"
+	Plugin_Relay_FullMethodName     = "/patchbay.plug.v1.Plugin/Relay"
 )
 
 // PluginClient is the client API for Plugin service.
@@ -95,6 +96,10 @@ type PluginClient interface {
 	Attach(ctx context.Context, in *AttachRequest, opts ...grpc.CallOption) (*AttachResponse, error)
 	// Detach stops what Attach started (ability "detach").
 	Detach(ctx context.Context, in *DetachRequest, opts ...grpc.CallOption) (*DetachResponse, error)
+	// Relay carries calls the other way (ability "relay"): the plugin asks the host to make
+	// unary calls of Agent Assist for its clients. The host opens it once, after Session, and
+	// ends it with Session. Calls are answered in any order.
+	Relay(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RelayAnswer, RelayCall], error)
 }
 
 type pluginClient struct {
@@ -178,6 +183,19 @@ func (c *pluginClient) Detach(ctx context.Context, in *DetachRequest, opts ...gr
 	return out, nil
 }
 
+func (c *pluginClient) Relay(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RelayAnswer, RelayCall], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Plugin_ServiceDesc.Streams[1], Plugin_Relay_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[RelayAnswer, RelayCall]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Plugin_RelayClient = grpc.BidiStreamingClient[RelayAnswer, RelayCall]
+
 // PluginServer is the server API for Plugin service.
 // All implementations must embed UnimplementedPluginServer
 // for forward compatibility.
@@ -206,6 +224,10 @@ type PluginServer interface {
 	Attach(context.Context, *AttachRequest) (*AttachResponse, error)
 	// Detach stops what Attach started (ability "detach").
 	Detach(context.Context, *DetachRequest) (*DetachResponse, error)
+	// Relay carries calls the other way (ability "relay"): the plugin asks the host to make
+	// unary calls of Agent Assist for its clients. The host opens it once, after Session, and
+	// ends it with Session. Calls are answered in any order.
+	Relay(grpc.BidiStreamingServer[RelayAnswer, RelayCall]) error
 	mustEmbedUnimplementedPluginServer()
 }
 
@@ -236,6 +258,9 @@ func (UnimplementedPluginServer) Attach(context.Context, *AttachRequest) (*Attac
 }
 func (UnimplementedPluginServer) Detach(context.Context, *DetachRequest) (*DetachResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Detach not implemented")
+}
+func (UnimplementedPluginServer) Relay(grpc.BidiStreamingServer[RelayAnswer, RelayCall]) error {
+	return status.Error(codes.Unimplemented, "method Relay not implemented")
 }
 func (UnimplementedPluginServer) mustEmbedUnimplementedPluginServer() {}
 func (UnimplementedPluginServer) testEmbeddedByValue()                {}
@@ -373,6 +398,13 @@ func _Plugin_Detach_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Plugin_Relay_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(PluginServer).Relay(&grpc.GenericServerStream[RelayAnswer, RelayCall]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Plugin_RelayServer = grpc.BidiStreamingServer[RelayAnswer, RelayCall]
+
 // Plugin_ServiceDesc is the grpc.ServiceDesc for Plugin service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -409,6 +441,12 @@ var Plugin_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Session",
 			Handler:       _Plugin_Session_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "Relay",
+			Handler:       _Plugin_Relay_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
 		},
