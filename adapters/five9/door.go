@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/patchbay/patchbay/adapters/internal/report"
 )
 
 // door accepts connections, ends TLS, and hands each to the server of the protocol
@@ -28,7 +30,7 @@ type door struct {
 	tls    *tls.Config   // nil: without
 	within time.Duration // for TLS, and then for the first bytes
 	log    *slog.Logger
-	report *reporter
+	report *report.Reporter
 
 	rpc, web inbox
 	guests   sync.WaitGroup // a goroutine for each connection that is not handed on yet
@@ -57,7 +59,7 @@ func (d *door) open(ctx context.Context) error {
 			return errors.Join(ctx.Err(), err)
 		}
 		if !d.enter() {
-			d.report.warn(countFull, "a connection is closed: limits.max_connections is reached", "remote", conn.RemoteAddr())
+			d.report.Warn(countFull, "a connection is closed: limits.max_connections is reached", "remote", conn.RemoteAddr())
 			_ = conn.Close()
 			continue
 		}
@@ -65,7 +67,7 @@ func (d *door) open(ctx context.Context) error {
 			left := &counted{Conn: conn, door: d}
 			if err := d.greet(ctx, left); err != nil {
 				_ = left.Close()
-				d.report.count(countDoor)
+				d.report.Count(countDoor)
 				d.log.Debug("a connection is closed at the door", "remote", conn.RemoteAddr(), "err", err) // scanners, mostly
 			}
 		})

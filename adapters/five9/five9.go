@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/patchbay/patchbay/adapters/internal/report"
 	"github.com/patchbay/patchbay/core/adapter"
 )
 
@@ -52,7 +53,7 @@ func New(cfg Config) (*Adapter, error) {
 type environment struct {
 	sink   adapter.Sink
 	log    *slog.Logger
-	report *reporter
+	report *report.Reporter
 }
 
 // shutdownTimeout bounds how long Run waits for RPCs and webhooks under way.
@@ -69,7 +70,7 @@ func (a *Adapter) Run(ctx context.Context, env adapter.Env, sink adapter.Sink) e
 		_ = ln.Close()
 		return &adapter.Error{Op: "five9.Run", Kind: adapter.KindConfig, Err: err}
 	}
-	e := &environment{sink: sink, log: env.Log, report: newReporter(env.Log, env.Count)}
+	e := &environment{sink: sink, log: env.Log, report: report.New(env.Log, env.Count)}
 	if a.cfg.Insecure {
 		e.log.Warn("insecure: true: streams are heard and events taken without any proof of where they come from")
 	}
@@ -103,12 +104,18 @@ func (a *Adapter) Run(ctx context.Context, env adapter.Env, sink adapter.Sink) e
 	defer cancel()
 	var graceful sync.WaitGroup
 	graceful.Go(rpc.GracefulStop)
-	stop := context.AfterFunc(grace, rpc.Stop) // what watches health, and clients that do not let go
+	cut := make(chan struct{})
+	stop := context.AfterFunc(grace, func() { // what watches health, and clients that do not let go
+		defer close(cut)
+		rpc.Stop()
+	})
 	if err := web.Shutdown(grace); err != nil {
 		e.log.Debug("webhooks were cut off", "err", errors.Join(err, web.Close()))
 	}
 	graceful.Wait()
-	stop()
+	if !stop() {
+		<-cut
+	}
 	served.Wait()
 	s.guests.Wait()
 	return failure

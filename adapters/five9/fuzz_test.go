@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	voicepb "github.com/patchbay/patchbay/adapters/five9/proto/five9/voicestream"
+	"github.com/patchbay/patchbay/adapters/internal/report"
 	"github.com/patchbay/patchbay/core/adapter/adaptertest"
 )
 
@@ -47,7 +48,7 @@ func FuzzStream(f *testing.F) {
 			t.Fatal(err)
 		}
 		sink := adaptertest.NewSink()
-		s := newStream(a, &environment{sink: sink, log: log, report: newReporter(log, func(string) {})}, caller{})
+		s := newStream(a, &environment{sink: sink, log: log, report: report.New(log, func(string) {})}, caller{})
 		var sent int64
 		var bye *goodbye
 		for at := time.Now(); len(in) >= 2 && bye == nil; at = at.Add(20 * time.Millisecond) {

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	voicepb "github.com/patchbay/patchbay/adapters/five9/proto/five9/voicestream"
+	"github.com/patchbay/patchbay/adapters/internal/report"
 	"github.com/patchbay/patchbay/core/adapter/adaptertest"
 )
 
@@ -90,7 +91,7 @@ func playTrace(t *testing.T, in []byte) string {
 	}
 	p := &player{t: t, host: adaptertest.NewEnv(t), sink: adaptertest.NewSink(), streams: map[string]*stream{}, frames: map[string]int{},
 		clock: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}
-	p.server = &server{Adapter: a, work: t.Context(), env: &environment{sink: p.sink, log: p.host.Log, report: newReporter(p.host.Log, p.host.Count)}}
+	p.server = &server{Adapter: a, work: t.Context(), env: &environment{sink: p.sink, log: p.host.Log, report: report.New(p.host.Log, p.host.Count)}}
 	lines := bufio.NewScanner(bytes.NewReader(in))
 	lines.Buffer(nil, 1<<20)
 	if !lines.Scan() {

@@ -1,11 +1,5 @@
 package five9
 
-import (
-	"log/slog"
-	"sync"
-	"time"
-)
-
 // The kinds that the adapter counts with Env.Count, beside those of a leg's notes.
 const (
 	countToken       = "refused_token"        // trust token missing or wrong, or of another domain
@@ -39,53 +33,6 @@ const (
 	countForgotten   = "call_forgotten"   // what events said of a call whose legs did not come
 	countDoor        = "refused_connection"
 )
-
-// logInterval is how often one kind of refusal gets a line.
-const logInterval = 10 * time.Second
-
-// reporter counts what goes wrong and logs it, each kind at most once per
-// logInterval, so that a flood of bad requests cannot become a flood of lines.
-type reporter struct {
-	log   *slog.Logger
-	count func(kind string)
-
-	mu    sync.Mutex
-	kinds map[string]*quiet
-}
-
-type quiet struct {
-	until      time.Time
-	suppressed int
-}
-
-func newReporter(log *slog.Logger, count func(string)) *reporter {
-	return &reporter{log: log, count: count, kinds: map[string]*quiet{}}
-}
-
-// warn counts kind and logs it. Arguments must hold no secret and no caller data.
-func (r *reporter) warn(kind, message string, args ...any) {
-	r.count(kind)
-	r.mu.Lock()
-	q := r.kinds[kind]
-	if q == nil {
-		q = &quiet{}
-		r.kinds[kind] = q
-	}
-	now := time.Now()
-	if now.Before(q.until) {
-		q.suppressed++
-		r.mu.Unlock()
-		return
-	}
-	more := q.suppressed
-	q.until, q.suppressed = now.Add(logInterval), 0
-	r.mu.Unlock()
-	args = append(args, "kind", kind)
-	if more > 0 {
-		args = append(args, "more_since_last_line", more)
-	}
-	r.log.Warn(message, args...)
-}
 
 // clip shortens what strangers wrote before it is logged.
 func clip(s string, n int) string {

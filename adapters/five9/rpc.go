@@ -174,7 +174,7 @@ func (v *voice) dismiss(rpc voicepb.Voice_StreamingVoiceServer, k *talk, bye *go
 		if p, ok := peer.FromContext(rpc.Context()); ok {
 			remote = p.Addr.String()
 		}
-		v.env.report.warn(bye.count, "a stream is turned away: "+detail, "call", call, "remote", remote)
+		v.env.report.Warn(bye.count, "a stream is turned away: "+detail, "call", call, "remote", remote)
 	}
 	if bye.say != success {
 		if err := rpc.Send(response(bye.say, clip(bye.text, 200))); err != nil {

@@ -64,7 +64,7 @@ func (s *stream) take(ctx context.Context, m *voicepb.StreamingVoiceRequest, at 
 	case *voicepb.StreamingVoiceRequest_StreamingConfig:
 		return s.oddity(countSecond, "a second streaming_config came; the first one holds")
 	}
-	s.env.report.count(countEmpty) // a heartbeat, perhaps
+	s.env.report.Count(countEmpty) // a heartbeat, perhaps
 	return nil
 }
 
@@ -163,17 +163,17 @@ func (s *stream) takeStatus(m *voicepb.StreamingStatus, at time.Time) *goodbye {
 	case code == callResume:
 		return s.note(adapter.Note{Kind: adapter.NoteResume, At: at})
 	case code >= clientErrors && code < start:
-		s.env.report.warn(countClientError, "Five9 reports trouble of its own", "call", s.guest.info.CallKey, "code", code.String())
+		s.env.report.Warn(countClientError, "Five9 reports trouble of its own", "call", s.guest.info.CallKey, "code", code.String())
 		return s.note(adapter.Note{Kind: adapter.NoteWarning, At: at, Text: fmt.Sprintf("Five9 reports trouble of its own: %v", code)})
 	}
-	s.env.report.count(countUnknown)
+	s.env.report.Count(countUnknown)
 	return s.warnOnce(fmt.Sprint(countUnknown, code), fmt.Sprintf("Five9 sent status %d, which is unknown", code), at)
 }
 
 // oddity counts input that Five9 would not send and tells the host once a kind. A
 // stream that sends little else is ended.
 func (s *stream) oddity(kind, words string) *goodbye {
-	s.env.report.count(kind)
+	s.env.report.Count(kind)
 	if s.bad++; s.bad > maxBadMessages {
 		return broken(countTooBad, "too many bad messages; last: "+words)
 	}
@@ -199,14 +199,14 @@ func (s *stream) heard(err error) *goodbye {
 	case errors.Is(err, adapter.ErrClosed):
 		return closedByHost()
 	}
-	s.env.report.warn(countWrite, "the host did not take audio or a note", "call", s.guest.info.CallKey, "err", err)
+	s.env.report.Warn(countWrite, "the host did not take audio or a note", "call", s.guest.info.CallKey, "err", err)
 	return nil
 }
 
 // over is called once no message will follow.
 func (s *stream) over() {
 	if len(s.odd) > 0 {
-		s.env.report.count(countHalfSample)
+		s.env.report.Count(countHalfSample)
 	}
 	if s.known != nil {
 		s.a.calls.leave(s.known, s)
@@ -227,7 +227,7 @@ func (s *stream) finish(reason adapter.EndReason) {
 	s.closed = true
 	s.env.log.Info("stream ended", "call", s.guest.info.CallKey, "leg", s.guest.info.LegKey, "reason", s.ended.Kind, "text", s.ended.Text)
 	if err := s.leg.Close(*s.ended); err != nil {
-		s.env.report.warn(countWrite, "the host did not take the leg's end", "call", s.guest.info.CallKey, "err", err)
+		s.env.report.Warn(countWrite, "the host did not take the leg's end", "call", s.guest.info.CallKey, "err", err)
 	}
 }
 

@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 
 	voicepb "github.com/patchbay/patchbay/adapters/five9/proto/five9/voicestream"
 	"github.com/patchbay/patchbay/adapters/five9/sim"
@@ -337,5 +339,39 @@ func TestStrangersLeaveRoom(t *testing.T) {
 		if e, ok := errors.AsType[*sim.StreamError](err); !ok || e.Status != noResource {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestClientThatNeverReads neither takes our words nor keeps us from hearing it.
+func TestClientThatNeverReads(t *testing.T) {
+	b := run(t, testConfig())
+	conn, err := grpc.NewClient("passthrough:///"+b.addr(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithInitialWindowSize(64<<10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	rpc, err := voicepb.NewVoiceClient(conn).StreamingVoice(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rpc.Send(&voicepb.StreamingVoiceRequest{StreamingRequest: &voicepb.StreamingVoiceRequest_StreamingConfig{StreamingConfig: config()}}); err != nil {
+		t.Fatal(err)
+	}
+	l := b.sink.WaitLeg(t, 0)
+	linear, muLaw := speech(100)
+	for i := 0; i < len(linear); i += 320 {
+		if i < 16*320 { // more might not find their way while the machine is busy
+			l.Order(adapter.Control{Kind: adapter.ControlPause, Reason: strings.Repeat("x", 1000)})
+		}
+		if err := rpc.Send(&voicepb.StreamingVoiceRequest{StreamingRequest: &voicepb.StreamingVoiceRequest_AudioContent{AudioContent: linear[i : i+320]}}); err != nil {
+			t.Fatal(err)
+		}
+		l.WaitFrames(t, i/320+1)
+	}
+	if err := rpc.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.WaitClosed(t); got.Kind != adapter.EndHangup || !bytes.Equal(l.MuLaw("customer"), muLaw) {
+		t.Errorf("the leg ended with %q after %d samples", got.Kind, l.Samples("customer"))
 	}
 }

@@ -30,7 +30,7 @@ func (s *server) routes() http.Handler {
 		mux.HandleFunc("POST "+base+"/subscriptions/{id}", s.from(s.proved(sub, s.takeStreamEvent)))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.env.report.warn(countPath, "nothing is served at this path; compare it with path and the names of subscriptions (a slash at the end counts)",
+		s.env.report.Warn(countPath, "nothing is served at this path; compare it with path and the names of subscriptions (a slash at the end counts)",
 			"path", clip(r.URL.Path, 100), "remote", r.RemoteAddr)
 		http.NotFound(w, r)
 	})
@@ -41,7 +41,7 @@ func (s *server) routes() http.Handler {
 func (s *server) from(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if len(s.eventNets) > 0 && !within(s.eventNets, addrOf(r.RemoteAddr)) {
-			s.env.report.warn(countAddress, "a webhook is refused: it comes from outside of event_addresses", "remote", r.RemoteAddr)
+			s.env.report.Warn(countAddress, "a webhook is refused: it comes from outside of event_addresses", "remote", r.RemoteAddr)
 			http.Error(w, "forbidden", http.StatusForbidden)
 			return
 		}
@@ -56,7 +56,7 @@ func (s *server) validateSubscription(w http.ResponseWriter, r *http.Request, su
 		s.refuseKey(w, r, sub, "the API key is none of the subscription's api_keys")
 		return
 	}
-	s.env.report.count(countValidation)
+	s.env.report.Count(countValidation)
 	s.env.log.Info("a subscription is validated", "subscription", sub.Name, "remote", r.RemoteAddr)
 	sum := sha256.Sum256([]byte(sub.TrustTokens[0]))
 	w.Header().Set("Content-Type", "application/json")
@@ -89,14 +89,14 @@ func (s *server) proved(sub *Subscription, take func(sub *Subscription, body []b
 			err = take(sub, body)
 		}
 		if err != nil {
-			s.env.report.warn(countEvent, "an event cannot be used: "+err.Error(), "subscription", sub.Name, "remote", r.RemoteAddr)
+			s.env.report.Warn(countEvent, "an event cannot be used: "+err.Error(), "subscription", sub.Name, "remote", r.RemoteAddr)
 		}
 		w.WriteHeader(http.StatusOK)
 	}
 }
 
 func (s *server) refuseKey(w http.ResponseWriter, r *http.Request, sub *Subscription, why string) {
-	s.env.report.warn(countKey, "a webhook is refused: "+why, "subscription", sub.Name, "remote", r.RemoteAddr)
+	s.env.report.Warn(countKey, "a webhook is refused: "+why, "subscription", sub.Name, "remote", r.RemoteAddr)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusUnauthorized)
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": "unauthorized"}) // the caller has gone, then
@@ -109,13 +109,13 @@ func (s *server) takeEvent(sub *Subscription, body []byte) error {
 		return err
 	}
 	s.cfg.wanted(variables)
-	s.env.report.count(countEvents)
+	s.env.report.Count(countEvents)
 	n, news, legs, dropped, forgot := s.calls.learn(callKey{sub.Domain, call}, variables, time.Now())
 	for range dropped {
-		s.env.report.count(countVariable)
+		s.env.report.Count(countVariable)
 	}
 	for range forgot {
-		s.env.report.warn(countForgotten, "too many calls have events and no streams; the oldest is forgotten")
+		s.env.report.Warn(countForgotten, "too many calls have events and no streams; the oldest is forgotten")
 	}
 	if news {
 		s.tell(legs, n)
@@ -133,11 +133,11 @@ func (s *server) takeStreamEvent(sub *Subscription, body []byte) error {
 	call, leg := clip(string(e.Call), 60), clip(string(e.Leg), 20)
 	switch e.Status {
 	case "STREAMING":
-		s.env.report.count(countStarted)
+		s.env.report.Count(countStarted)
 	case "ENDED_NORMALLY":
-		s.env.report.count(countEnded)
+		s.env.report.Count(countEnded)
 	case "ERROR":
-		s.env.report.warn(countFailed, "Five9 could not stream a leg", "subscription", sub.Name, "call", call, "leg", leg, "failure", e.words())
+		s.env.report.Warn(countFailed, "Five9 could not stream a leg", "subscription", sub.Name, "call", call, "leg", leg, "failure", e.words())
 		s.tell(s.calls.legs(callKey{sub.Domain, string(e.Call)}), adapter.Note{Kind: adapter.NoteWarning, At: time.Now(),
 			Text: "Five9 could not stream a leg (" + leg + "): " + e.words()})
 	default:

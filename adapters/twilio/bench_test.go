@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patchbay/patchbay/adapters/internal/report"
 	"github.com/patchbay/patchbay/core/adapter"
 	"github.com/patchbay/patchbay/core/media"
 )
@@ -41,7 +42,7 @@ func runningStream(tb testing.TB) (*stream, *deaf) {
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	leg := &deaf{}
-	s := newStream(a, &environment{log: log, report: newReporter(log, func(string) {})}, proof{})
+	s := newStream(a, &environment{log: log, report: report.New(log, func(string) {})}, proof{})
 	s.phase, s.sid, s.leg = running, testStream, leg
 	s.guest.tracks = []media.TrackID{trackInbound}
 	return s, leg

@@ -18,16 +18,16 @@ func (s *server) answerStatus(w http.ResponseWriter, c call) {
 	stream := clip(c.fields.Get("StreamSid"), 40)
 	switch c.fields.Get("StreamEvent") {
 	case "stream-started":
-		s.env.report.count(countStreamStarted)
+		s.env.report.Count(countStreamStarted)
 	case "stream-stopped":
-		s.env.report.count(countStreamStopped)
+		s.env.report.Count(countStreamStopped)
 		s.attached.forget(c.sid, stream)
 	case "stream-error":
-		s.env.report.warn(countStreamError, "Twilio reports a stream's error", "call", c.sid, "stream", stream,
+		s.env.report.Warn(countStreamError, "Twilio reports a stream's error", "call", c.sid, "stream", stream,
 			"err", clip(oneLine(c.fields.Get("StreamError")), 300))
 		s.attached.forget(c.sid, stream)
 	default:
-		s.env.report.count(countUnknown)
+		s.env.report.Count(countUnknown)
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
@@ -73,13 +73,13 @@ func (s *server) attachAnswered(c call) {
 			if permanent, ok := errors.AsType[*backoff.PermanentError](err); ok {
 				err = permanent.Err
 			}
-			s.env.report.warn(countAttachFailed, "an answered call could not be attached to", "call", c.sid, "err", err)
+			s.env.report.Warn(countAttachFailed, "an answered call could not be attached to", "call", c.sid, "err", err)
 			return
 		}
-		s.env.report.count(countAttach)
+		s.env.report.Count(countAttach)
 	})
 	if !started {
 		s.attached.forget(c.sid, "")
-		s.env.report.warn(countFull, "an answered call is not attached to: too many are being attached, or the adapter is stopping", "call", c.sid)
+		s.env.report.Warn(countFull, "an answered call is not attached to: too many are being attached, or the adapter is stopping", "call", c.sid)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patchbay/patchbay/adapters/internal/report"
 	"github.com/patchbay/patchbay/core/adapter"
 	"github.com/patchbay/patchbay/core/adapter/adaptertest"
 )
@@ -58,7 +59,7 @@ func playTrace(t *testing.T, in []byte) string {
 		t.Fatal(err)
 	}
 	host, sink := adaptertest.NewEnv(t), adaptertest.NewSink()
-	env := &environment{sink: sink, log: host.Log, report: newReporter(host.Log, host.Count)}
+	env := &environment{sink: sink, log: host.Log, report: report.New(host.Log, host.Count)}
 	s := newStream(a, env, proof{[]string{testAccount}})
 	lines := bufio.NewScanner(bytes.NewReader(in))
 	lines.Buffer(nil, 1<<20)

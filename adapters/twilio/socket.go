@@ -29,7 +29,7 @@ func (s *server) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	unproved := len(p.accounts) == 0
 	if !s.admitSocket(unproved) {
-		s.env.report.warn(countFull, "a stream was refused: limits.max_streams is reached or the adapter is stopping")
+		s.env.report.Warn(countFull, "a stream was refused: limits.max_streams is reached or the adapter is stopping")
 		w.Header().Set("Retry-After", "10")
 		http.Error(w, "no room for another stream", http.StatusServiceUnavailable)
 		return
@@ -52,7 +52,7 @@ func (s *server) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	conn, err := up.Upgrade(w, r, nil)
 	if err != nil {
-		s.env.report.warn(countRequest, "a request to the stream's path is no WebSocket handshake", "remote", r.RemoteAddr, "err", err)
+		s.env.report.Warn(countRequest, "a request to the stream's path is no WebSocket handshake", "remote", r.RemoteAddr, "err", err)
 		return
 	}
 	k := &socket{stream: newStream(s.Adapter, s.env, p), conn: conn, server: s, started: settle}
@@ -68,12 +68,12 @@ func (s *server) proveUpgrade(w http.ResponseWriter, r *http.Request) (proof, bo
 		if accounts := s.verify.signed(s.public.stream(r.URL.RawQuery), nil, signatures[0]); len(accounts) > 0 && len(signatures) == 1 {
 			return proof{accounts}, true
 		}
-		s.env.report.warn(countSignature, "a stream was refused: its signature fits no account; compare public_url with the URL in the TwiML, and auth_token with the account's primary token",
+		s.env.report.Warn(countSignature, "a stream was refused: its signature fits no account; compare public_url with the URL in the TwiML, and auth_token with the account's primary token",
 			"signed_url", s.public.ws+pathStream, "remote", r.RemoteAddr)
 	case s.cfg.Insecure, s.cfg.UpgradeSignature == SignatureIfPresent:
 		return proof{}, true
 	default:
-		s.env.report.warn(countUnsigned, "a stream was refused: its WebSocket upgrade carries no X-Twilio-Signature. A proxy may have removed the header; upgrade_signature: if-present would accept a stream secret or token instead",
+		s.env.report.Warn(countUnsigned, "a stream was refused: its WebSocket upgrade carries no X-Twilio-Signature. A proxy may have removed the header; upgrade_signature: if-present would accept a stream secret or token instead",
 			"remote", r.RemoteAddr)
 	}
 	http.Error(w, "forbidden", http.StatusForbidden)
@@ -225,7 +225,7 @@ func (k *socket) refuse(h *hangUp) {
 		call = clip(string(k.msg.Start.CallSID), 40)
 	}
 	if h.kind != "" {
-		k.env.report.warn(h.kind, "a stream is turned away: "+h.detail, "call", call, "remote", k.conn.RemoteAddr())
+		k.env.report.Warn(h.kind, "a stream is turned away: "+h.detail, "call", call, "remote", k.conn.RemoteAddr())
 	}
 	k.finish(h.reason)
 	k.sendClose(h.code, h.text)
@@ -244,7 +244,7 @@ func (k *socket) gone(err error) adapter.EndReason {
 	case k.ending.Load(): // the leg has had its end
 		return adapter.EndReason{Kind: adapter.EndShutdown, Text: "the adapter stops"}
 	case errors.Is(err, websocket.ErrReadLimit): // the close frame 1009 is sent already
-		k.env.report.warn(countOversize, "a stream is closed: a message is longer than limits.max_message_bytes", "call", k.guest.info.CallKey)
+		k.env.report.Warn(countOversize, "a stream is closed: a message is longer than limits.max_message_bytes", "call", k.guest.info.CallKey)
 		return adapter.EndReason{Kind: adapter.EndProtocol, Text: "a message was too long"}
 	case timeout && k.phase == waiting:
 		k.refuse(&hangUp{kind: countTimeout, code: websocket.ClosePolicyViolation, text: "no start message", detail: "no start message within limits.start_timeout"})

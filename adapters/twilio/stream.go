@@ -76,14 +76,14 @@ func (s *stream) take(ctx context.Context, b []byte, at time.Time) error {
 		return s.takeMedia(&m.raw, at)
 	case eventConnected:
 		if m.Protocol != "Call" || !strings.HasPrefix(string(m.Version), "1.") {
-			s.env.report.count(countVersion) // the messages still decide
+			s.env.report.Count(countVersion) // the messages still decide
 		}
 		return nil
 	case eventStart:
 		return s.takeStart(ctx, m)
 	case eventStop, eventDTMF, eventMark:
 	default:
-		s.env.report.count(countUnknown)
+		s.env.report.Count(countUnknown)
 		return nil
 	}
 	if ok, err := s.accept([]byte(m.StreamSID), m.Sequence); !ok {
@@ -116,7 +116,7 @@ func (s *stream) accept(sid []byte, seq number) (ok bool, err error) {
 	}
 	if seq.ok {
 		if s.sequence.ok && seq.v > s.sequence.v+1 {
-			s.env.report.count(countSequence)
+			s.env.report.Count(countSequence)
 			s.warnOnce(countSequence, "messages are missing between sequence numbers")
 		}
 		if !s.sequence.ok || seq.v > s.sequence.v {
@@ -215,7 +215,7 @@ func (s *stream) track(name []byte) *track {
 // zero and the count's beginning.
 func (s *stream) join(t *track, v verdict, pos int64, at time.Time) error {
 	if v == restarts {
-		s.env.report.count(countRestart)
+		s.env.report.Count(countRestart)
 		s.warnOnce(countRestart, "the counters or the clock of a track began anew")
 	}
 	since, known := t.timeline.mediaTime()
@@ -232,7 +232,7 @@ func (s *stream) drop(id media.TrackID, v verdict, n int64, at time.Time) error 
 	if v == duplicate {
 		word, kind = "duplicate", countDuplicate
 	}
-	s.env.report.count(kind)
+	s.env.report.Count(kind)
 	return s.note(adapter.Note{Kind: adapter.NoteDropped, Track: id, At: at, Text: word, Samples: n})
 }
 
@@ -250,7 +250,7 @@ func (s *stream) takeDTMF(name, digits string, at time.Time) error {
 // oddity counts input that Twilio would not send and tells the host once a kind.
 // A stream that sends little else is ended.
 func (s *stream) oddity(kind, words string) error {
-	s.env.report.count(kind)
+	s.env.report.Count(kind)
 	s.warnOnce(kind, words)
 	if s.bad++; s.bad <= maxBadMessages {
 		return nil
@@ -265,7 +265,7 @@ func (s *stream) warnOnce(kind, words string) {
 	}
 	s.warned[kind] = true
 	if err := s.leg.Note(adapter.Note{Kind: adapter.NoteWarning, At: time.Now(), Text: words}); err != nil {
-		s.env.report.count(countWrite) // the next frame learns whether the leg is closed
+		s.env.report.Count(countWrite) // the next frame learns whether the leg is closed
 	}
 }
 
@@ -281,7 +281,7 @@ func (s *stream) heard(err error) error {
 		return &hangUp{code: websocket.CloseGoingAway, text: "ended", detail: "the host closed the leg",
 			reason: adapter.EndReason{Kind: adapter.EndOrdered, Text: "the host closed the leg"}}
 	}
-	s.env.report.warn(countWrite, "the host did not take audio or a note", "call", s.guest.info.CallKey, "err", err)
+	s.env.report.Warn(countWrite, "the host did not take audio or a note", "call", s.guest.info.CallKey, "err", err)
 	return nil
 }
 
@@ -299,7 +299,7 @@ func (s *stream) finish(reason adapter.EndReason) {
 	s.closed = true
 	s.env.log.Info("stream ended", "call", s.guest.info.CallKey, "stream", s.guest.stream, "reason", s.ended.Kind, "text", s.ended.Text)
 	if err := s.leg.Close(*s.ended); err != nil {
-		s.env.report.warn(countWrite, "the host did not take the leg's end", "call", s.guest.info.CallKey, "err", err)
+		s.env.report.Warn(countWrite, "the host did not take the leg's end", "call", s.guest.info.CallKey, "err", err)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/patchbay/patchbay/adapters/twilio/sim"
@@ -253,21 +252,4 @@ func TestLogsKeepSecrets(t *testing.T) {
 			t.Errorf("the log lacks %q:\n%s", want, text)
 		}
 	}
-}
-
-func TestRefusalsAreLoggedSparsely(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log syncBuffer
-		counted := 0
-		r := newReporter(slog.New(slog.NewTextHandler(&log, nil)), func(string) { counted++ })
-		for range 1000 {
-			r.warn(countSignature, "refused")
-		}
-		r.warn(countUnsigned, "refused")
-		time.Sleep(logInterval)
-		r.warn(countSignature, "refused")
-		if lines := strings.Count(log.String(), "\n"); lines != 3 || counted != 1002 || !strings.Contains(log.String(), "more_since_last_line=999") {
-			t.Errorf("%d counted in %d lines; want 1002 in 3:\n%s", counted, lines, log.String())
-		}
-	})
 }

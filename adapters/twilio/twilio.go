@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/patchbay/patchbay/adapters/internal/report"
 	"github.com/patchbay/patchbay/core/adapter"
 )
 
@@ -59,7 +60,7 @@ func (a *Adapter) account(sid string) *Account { return a.accounts[sid] }
 type environment struct {
 	sink   adapter.Sink
 	log    *slog.Logger
-	report *reporter
+	report *report.Reporter
 }
 
 // shutdownTimeout bounds how long Run waits for webhooks under way and for
@@ -77,7 +78,7 @@ func (a *Adapter) Run(ctx context.Context, env adapter.Env, sink adapter.Sink) e
 		own.NextProtos = []string{"http/1.1"} // a WebSocket upgrade is HTTP/1.1
 		ln = tls.NewListener(ln, own)
 	}
-	e := &environment{sink: sink, log: env.Log, report: newReporter(env.Log, env.Count)}
+	e := &environment{sink: sink, log: env.Log, report: report.New(env.Log, env.Count)}
 	if a.cfg.Insecure {
 		e.log.Warn("insecure: true: streams are heard without any proof of where they come from")
 	}
@@ -217,7 +218,7 @@ func (s *server) routes() http.Handler {
 		mux.HandleFunc("POST "+s.public.path+path, handler)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.env.report.warn(countPath, "nothing is served at this path; compare it with public_url (a slash at the end counts, and a proxy must not change paths)",
+		s.env.report.Warn(countPath, "nothing is served at this path; compare it with public_url (a slash at the end counts, and a proxy must not change paths)",
 			"path", clip(r.URL.Path, 100), "public_path", s.public.path, "remote", r.RemoteAddr)
 		http.NotFound(w, r)
 	})

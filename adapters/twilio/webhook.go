@@ -73,13 +73,13 @@ func (s *server) checkSignature(w http.ResponseWriter, r *http.Request, path str
 	case s.cfg.Insecure:
 		return true
 	}
-	s.env.report.warn(kind, words, "signed_url", s.public.http+path, "remote", r.RemoteAddr)
+	s.env.report.Warn(kind, words, "signed_url", s.public.http+path, "remote", r.RemoteAddr)
 	http.Error(w, "forbidden", http.StatusForbidden)
 	return false
 }
 
 func (s *server) badRequest(w http.ResponseWriter, r *http.Request, path string, err error) {
-	s.env.report.warn(countRequest, "a request was refused: it cannot be read", "path", path, "remote", r.RemoteAddr, "err", err)
+	s.env.report.Warn(countRequest, "a request was refused: it cannot be read", "path", path, "remote", r.RemoteAddr, "err", err)
 	http.Error(w, err.Error(), http.StatusBadRequest)
 }
 
@@ -100,20 +100,20 @@ func ownClaims(query url.Values) map[string]string {
 // alone. When no stream would find a place, the call goes on without one.
 func (s *server) answerVoice(w http.ResponseWriter, c call) {
 	if s.twiml == nil {
-		s.env.report.warn(countRequest, "the voice webhook was called, but the settings' voice block does not say how the call goes on", "call", c.sid)
+		s.env.report.Warn(countRequest, "the voice webhook was called, but the settings' voice block does not say how the call goes on", "call", c.sid)
 		http.Error(w, "the voice webhook is not configured", http.StatusNotFound)
 		return
 	}
 	token := ""
 	if s.full() {
-		s.env.report.warn(countFull, "a call goes on unheard: limits.max_streams is reached or the adapter is stopping", "call", c.sid)
+		s.env.report.Warn(countFull, "a call goes on unheard: limits.max_streams is reached or the adapter is stopping", "call", c.sid)
 	} else {
 		token = s.tokens.issue(ticket{account: c.account, call: c.sid, from: c.from(), to: c.to(), claims: c.claims})
 	}
 	doc, err := s.twiml.document(token)
 	if err != nil {
 		s.tokens.revoke(token)
-		s.env.report.warn(countRequest, "no TwiML could be written; Twilio will take the fallback URL", "call", c.sid, "err", err)
+		s.env.report.Warn(countRequest, "no TwiML could be written; Twilio will take the fallback URL", "call", c.sid, "err", err)
 		http.Error(w, "no TwiML", http.StatusInternalServerError)
 		return
 	}

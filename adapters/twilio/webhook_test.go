@@ -25,6 +25,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patchbay/patchbay/adapters/internal/report"
 	"github.com/patchbay/patchbay/adapters/twilio/sim"
 	"github.com/patchbay/patchbay/core/adapter"
 )
@@ -360,7 +361,7 @@ func BenchmarkVoiceWebhook(b *testing.B) {
 		b.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	handler := newServer(a, &environment{log: log, report: newReporter(log, func(string) {})}).routes()
+	handler := newServer(a, &environment{log: log, report: report.New(log, func(string) {})}).routes()
 	form := callForm(sim.SID("CA"))
 	signature := sign("/voice", form)
 	for b.Loop() {

@@ -93,7 +93,7 @@ func (t *track) meet(ctx context.Context) error {
 	for role, google := range googleRoles {
 		if google == p.GetRole() {
 			t.s.mu.Lock()
-			t.ref.Role = role
+			t.ref.Role, t.participant.role = role, role
 			t.s.mu.Unlock()
 			t.client.Role(role)
 			return nil

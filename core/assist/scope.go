@@ -28,9 +28,6 @@ const (
 // relayed are the services that clients may use, in either version.
 var relayed = []string{"Conversations", "Participants", "ConversationProfiles", "AnswerRecords"}
 
-// AllowForm is how a list of methods is written: a word, a service, a method, or both.
-var AllowForm = regexp.MustCompile(`^(calls|all|(Conversations|Participants|ConversationProfiles|AnswerRecords)(/[A-Z][A-Za-z]+)?|[A-Z][A-Za-z]+)$`)
-
 // methodOf splits "/google.cloud.dialogflow.v2beta1.Participants/AnalyzeContent".
 func methodOf(full string) (service, method string, ok bool) {
 	pkg, method, _ := strings.Cut(strings.TrimPrefix(full, "/"), "/")

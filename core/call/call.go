@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/patchbay/patchbay/core/adapter"
@@ -67,11 +68,15 @@ type Call struct {
 	counted bool               // it has ended, and its audio is in the manager's account; guarded by the manager's lock
 	odd     bool               // something in it was abnormal; set before counted
 
+	lostResults atomic.Int64           // that no adapter took
+	listeners   atomic.Pointer[[]*leg] // that want events as results; replaced whole under mu
+
 	mu         sync.Mutex
 	state      State
 	ended      time.Time
-	live       map[string]*leg // by leg key
-	legs       []*leg          // all, in order of arrival
+	live       map[string]*leg   // by leg key
+	finishing  map[*leg]struct{} // live, and send no more audio: their results are still to come
+	legs       []*leg            // all, in order of arrival
 	tracks     map[trackKey]*track
 	order      []*track      // all, in order of arrival
 	attributes attributes    // what the vendor told of it
@@ -86,9 +91,9 @@ type Call struct {
 func newCall(p callParams, pool *assist.Pool, log *slog.Logger) *Call {
 	c := &Call{
 		callParams: p, started: time.Now(), state: Active,
-		log:     log.With("call", p.id, "adapter", p.key.adapter),
-		events:  event.NewLog(p.id),
-		live:    make(map[string]*leg),
+		log:    log.With("call", p.id, "adapter", p.key.adapter),
+		events: event.NewLog(p.id),
+		live:   make(map[string]*leg), finishing: make(map[*leg]struct{}),
 		tracks:  make(map[trackKey]*track),
 		changed: make(chan struct{}, 1),
 	}
@@ -104,7 +109,7 @@ func newCall(p callParams, pool *assist.Pool, log *slog.Logger) *Call {
 	if p.spool != nil {
 		c.events.Hold()
 	}
-	c.publish = redact.New(p.observed(c.events.Append)).Publish
+	c.publish = redact.New(p.observed(c.record)).Publish
 	c.session = pool.NewSession(c.conversation, c.publish, log)
 	return c
 }
@@ -139,9 +144,10 @@ func (c *Call) open(info adapter.LegInfo) (*leg, error) {
 		}
 	}
 	c.attributes.learn(info.Claims, info.Aliases)
-	l := newLeg(c, info.LegKey)
+	l := newLeg(c, info.LegKey, info.Results)
 	c.live[l.key] = l
 	c.legs = append(c.legs, l)
+	c.listen(l, info.Results)
 	if len(c.legs) > maxLegHistory {
 		c.legs = slices.DeleteFunc(c.legs, func(l *leg) bool { return c.live[l.key] != l })
 	}

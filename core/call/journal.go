@@ -46,6 +46,7 @@ type head struct {
 	Transport    assist.Transport `json:"transport,omitempty"`
 	WordTimes    bool             `json:"word_times,omitempty"`
 	StoreMissing bool             `json:"store_missing,omitempty"`
+	Foreign      string           `json:"foreign,omitempty"`
 }
 
 func (c *Call) head() head {
@@ -58,7 +59,7 @@ func (c *Call) head() head {
 		Paused: c.callParams.paused, ThirdVoice: c.thirdVoice, Roles: c.roles,
 		Project: v.Google.Project, Location: v.Google.Location, Endpoint: v.Google.Endpoint, QuotaProject: v.Google.QuotaProject,
 		Conversation: v.ID, Profile: v.Profile, Language: v.Language, Model: v.Model, Transport: v.Transport,
-		WordTimes: v.WordTimes, StoreMissing: v.StoreMissing,
+		WordTimes: v.WordTimes, StoreMissing: v.StoreMissing, Foreign: v.Foreign,
 		Attributes: maps.Clone(c.attributes.fields), Aliases: slices.Clone(c.attributes.aliases),
 	}
 }
@@ -69,18 +70,21 @@ type tapeHead struct {
 	Ref      event.TrackRef  `json:"ref"`
 	Speaker  adapter.Speaker `json:"speaker"`
 	Language string          `json:"language,omitempty"`
+	// Of a client's stream; of several, the first.
+	Participant string `json:"participant,omitempty"`
+	Request     []byte `json:"request,omitempty"`
 }
 
 // newTape returns the tape of a track, in the spool if there is one.
-func (c *Call) newTape(tr *track, language string) *tape.Tape {
+func (c *Call) newTape(tr *track, t adapter.Track) *tape.Tape {
 	if c.spool == nil {
 		return tape.New(c.limits.TapeBytes)
 	}
-	meta, err := json.Marshal(tapeHead{Call: c.id, Ref: tr.ref, Speaker: tr.speaker, Language: language})
+	meta, err := json.Marshal(tapeHead{Call: c.id, Ref: tr.ref, Speaker: tr.speaker, Language: t.Language, Participant: t.Participant, Request: t.Request})
 	if err == nil {
-		var t *tape.Tape
-		if t, err = tape.NewSpooled(c.spool, meta, c.limits.TapeBytes); err == nil {
-			return t
+		var spooled *tape.Tape
+		if spooled, err = tape.NewSpooled(c.spool, meta, c.limits.TapeBytes); err == nil {
+			return spooled
 		}
 	}
 	c.log.Warn("a track is kept in memory alone", "track", tr.ref.Track, "err", err)
@@ -108,11 +112,7 @@ func (c *Call) keep() {
 		}
 		hung.Reset(journalPatience)
 		for _, e := range events {
-			var record []byte
-			if record, err = json.Marshal(e); err == nil {
-				err = c.journal.Append(record)
-			}
-			if err != nil {
+			if err = c.write(e); err != nil {
 				break
 			}
 			seq = e.Seq
@@ -121,6 +121,17 @@ func (c *Call) keep() {
 	}
 	c.events.Free()
 	c.log.Warn("the call's journal cannot be written; the call goes on, and could not be taken up after a crash", "err", err)
+}
+
+// write puts an event into the journal. One that is larger than a journal takes, a
+// suggestion with pages of text, is left out: what follows matters more.
+func (c *Call) write(e event.Event) error {
+	record, err := json.Marshal(e)
+	if err != nil || len(record) > spool.MaxJournalRecord {
+		c.log.Info("an event is not in the journal, and would be missing after a crash", "kind", e.Kind, "bytes", len(record), "err", err)
+		return nil
+	}
+	return c.journal.Append(record)
 }
 
 // openJournal begins the journal, unless an earlier process did.

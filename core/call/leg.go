@@ -28,14 +28,20 @@ type leg struct {
 	closed bool
 	end    adapter.EndReason
 	ended  time.Time
+	lost   bool                    // results; the adapter was told
+	begins map[media.TrackID]begin // where each track's audio of this leg begins
 }
 
 // controlBuffer holds what a leg is told before its adapter looks: a pause, a
 // resume and an end never wait for it.
 const controlBuffer = 8
 
-func newLeg(c *Call, key string) *leg {
-	l := &leg{call: c, key: key, control: make(chan adapter.Control, controlBuffer), started: time.Now()}
+func newLeg(c *Call, key string, results adapter.ResultForm) *leg {
+	room := controlBuffer
+	if results != adapter.ResultsNone {
+		room += adapter.ResultBuffer
+	}
+	l := &leg{call: c, key: key, control: make(chan adapter.Control, room), started: time.Now(), begins: make(map[media.TrackID]begin)}
 	l.writers.Store(&map[media.TrackID]*tape.Writer{})
 	return l
 }
@@ -57,6 +63,9 @@ func (l *leg) Join(id media.TrackID, t adapter.Track) error {
 	next := maps.Clone(*l.writers.Load())
 	next[id] = w
 	l.writers.Store(&next)
+	if _, again := l.begins[id]; !again {
+		l.begins[id] = begin{w.Start(), t.Format.Rate}
+	}
 	return nil
 }
 
@@ -86,6 +95,9 @@ func (l *leg) Note(n adapter.Note) error {
 		return adapter.ErrClosed
 	}
 	l.call.note(l, n)
+	if n.Kind == adapter.NoteFinish {
+		l.call.finish(l)
+	}
 	return nil
 }
 
@@ -126,6 +138,14 @@ func (l *leg) tell(c adapter.Control) {
 	defer l.mu.Unlock()
 	if l.closed {
 		return
+	}
+	if c.Kind == adapter.ControlResult && len(l.control) >= adapter.ResultBuffer {
+		l.call.lostResults.Add(1)
+		if l.lost {
+			return
+		}
+		l.lost = true
+		c = adapter.Control{Kind: adapter.ControlLost, Reason: "results are not read"}
 	}
 	select {
 	case l.control <- c:

@@ -18,12 +18,17 @@ import (
 func (c *Call) legClosed(l *leg, reason adapter.EndReason) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.live[l.key] != l {
+	defer c.unlisten(l)
+	if _, ok := c.finishing[l]; ok {
+		delete(c.finishing, l)
+	} else if c.live[l.key] != l {
 		return
 	}
-	delete(c.live, l.key)
+	if c.live[l.key] == l {
+		delete(c.live, l.key)
+	}
 	for key, tr := range c.tracks {
-		if key.leg == l.key {
+		if key.leg == l.key && c.live[l.key] == nil {
 			tr.tape.Park()
 		}
 	}
@@ -93,7 +98,7 @@ func (c *Call) untilOver(ctx context.Context) {
 	defer watch.Stop()
 	for {
 		c.mu.Lock()
-		legs, wait, lost, draining := len(c.live), c.wait, c.lost, c.draining
+		legs, wait, lost, draining := len(c.live)+len(c.finishing), c.wait, c.lost, c.draining
 		c.lost = false // asked once
 		c.mu.Unlock()
 		var over <-chan time.Time
@@ -161,7 +166,7 @@ func (c *Call) warnOfQuiet(now time.Time) {
 			tr.quiet = false
 		} else if !tr.quiet {
 			tr.quiet = true
-			c.publish(event.Event{Kind: event.Warning, Track: &tr.ref, Problem: &event.Problem{Code: "no_audio",
+			c.publish(event.Event{Kind: event.Warning, Track: tr.about(), Problem: &event.Problem{Code: "no_audio",
 				Text: fmt.Sprintf("no audio for %v, though the leg is live: is the call on hold, or the stream stopped at the vendor?", idle.Round(time.Second))}})
 		}
 	}
@@ -177,6 +182,11 @@ func (c *Call) end(ctx context.Context) {
 		l.finish(reason)
 	}
 	clear(c.live)
+	for l := range c.finishing {
+		l.tell(adapter.Control{Kind: adapter.ControlEnd, Reason: reason.Text})
+		l.finish(reason)
+	}
+	clear(c.finishing)
 	for _, tr := range c.order {
 		tr.tape.End()
 	}

@@ -82,15 +82,16 @@ type Manager struct {
 	claims *claims
 	calls  sync.WaitGroup // one goroutine a call
 
-	mu       sync.Mutex
-	live     map[callKey]*Call // by what the vendor calls it; only those that take legs
-	all      []*Call           // live and recently ended, oldest first
-	running  int               // calls that have not ended
-	onRoute  map[int]int       // live calls by route
-	draining bool
-	refused  map[adapter.RefusalReason]int64
-	started  int64
-	audio    Audio // of calls that have ended
+	mu                    sync.Mutex
+	live                  map[callKey]*Call // by what the vendor calls it; only those that take legs
+	all                   []*Call           // live and recently ended, oldest first
+	running               int               // calls that have not ended
+	onRoute               map[int]int       // live calls by route
+	draining              bool
+	refused               map[adapter.RefusalReason]int64
+	started               int64
+	relays, relaysRefused int64
+	audio                 Audio // of calls that have ended
 }
 
 // callKey identifies a call: legs with the same one belong together.
@@ -151,6 +152,7 @@ func (m *Manager) open(ctx context.Context, adapterName string, info adapter.Leg
 	if err != nil {
 		return nil, err
 	}
+	info = withProject(info)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.draining {
@@ -158,6 +160,12 @@ func (m *Manager) open(ctx context.Context, adapterName string, info adapter.Leg
 	}
 	key := callKey{adapterName, info.Principal.Account, info.CallKey}
 	if c, ok := m.live[key]; ok {
+		if err := m.cfg.Routes[c.route].admits(info.Client); err != nil {
+			return nil, err
+		}
+		if c.conversation.Foreign != info.Client.Conversation {
+			return nil, &adapter.Refusal{Reason: adapter.RefusedInvalid, Text: "the call has another conversation"}
+		}
 		return c.open(info)
 	}
 	c, err := m.admit(key, tenant, info)
@@ -196,6 +204,9 @@ func (m *Manager) admit(key callKey, tenant string, info adapter.LegInfo) (*Call
 		return nil, err
 	}
 	route := m.cfg.Routes[i]
+	if err := route.admits(info.Client); err != nil {
+		return nil, err
+	}
 	profile, err := route.profileOf(info.Claims)
 	if err != nil {
 		return nil, err
@@ -214,7 +225,10 @@ func (m *Manager) admit(key callKey, tenant string, info adapter.LegInfo) (*Call
 	}
 	wanted := cleanConversationID(proposed)
 	id := wanted
-	if !join {
+	if foreign := info.Client.Conversation; foreign != "" {
+		wanted = foreign[strings.LastIndex(foreign, "/")+1:]
+		id, conversation.Foreign = wanted, foreign
+	} else if !join {
 		id = m.claims.take(route.Google.Project, wanted)
 	}
 	conversation.ID, conversation.Join = id, join
@@ -243,7 +257,7 @@ func (m *Manager) over(c *Call, force bool) bool {
 	defer m.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.live) > 0 && !force {
+	if len(c.live)+len(c.finishing) > 0 && !force {
 		return false
 	}
 	c.state = Ending
@@ -299,13 +313,16 @@ type Stats struct {
 	Live    int
 	Started int64
 	Refused map[adapter.RefusalReason]int64
+	// Relayed are unary calls that clients made through the host, RelaysRefused those that
+	// no route allowed.
+	Relayed, RelaysRefused int64
 }
 
 // Stats returns the counters.
 func (m *Manager) Stats() Stats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := Stats{Live: m.running, Started: m.started, Refused: make(map[adapter.RefusalReason]int64, len(m.refused))}
+	s := Stats{Live: m.running, Started: m.started, Relayed: m.relays, RelaysRefused: m.relaysRefused, Refused: make(map[adapter.RefusalReason]int64, len(m.refused))}
 	for k, v := range m.refused {
 		s.Refused[k] = v
 	}

@@ -86,7 +86,7 @@ func (m *Manager) takeUp(ctx context.Context, p *predecessor) error {
 	resume := p.resume()
 	conversation := assist.Conversation{
 		Google: m.cfg.Routes[route].Google, Profile: p.Profile, ID: p.Conversation, Join: resume == nil, Resume: resume,
-		Language: p.Language, Model: p.Model, Transport: p.Transport, WordTimes: p.WordTimes, StoreMissing: p.StoreMissing,
+		Language: p.Language, Model: p.Model, Transport: p.Transport, WordTimes: p.WordTimes, StoreMissing: p.StoreMissing, Foreign: p.Foreign,
 	}
 	m.claims.take(p.Project, p.Conversation)
 	c := m.newCall(callParams{
@@ -141,6 +141,10 @@ func (c *Call) takeUp(p *predecessor) error {
 // restore adds a track of the predecessor, whose leg has gone. c.mu is held.
 func (c *Call) restore(left leftTape, t *tape.Tape, finals int) {
 	tr := &track{ref: left.Ref, speaker: left.Speaker, format: t.Format(), rate: t.Format().Rate, tape: t, joined: time.Now()}
-	c.addTrack(trackKey{tr.ref.Leg, media.TrackID(tr.ref.Track)}, tr, assist.Track{Language: left.Language, Finals: finals})
+	client := c.newClient(tr, left.Participant)
+	if tr.client != nil {
+		tr.client.begins(nil, 0, left.Request)
+	}
+	c.addTrack(trackKey{tr.ref.Leg, media.TrackID(tr.ref.Track)}, tr, assist.Track{Language: left.Language, Finals: finals, Client: client})
 	c.log.Info("audio of an earlier run", "track", tr.ref.Track, "role", tr.ref.Role, "pending", tr.format.Duration(t.Ledger().Pending))
 }

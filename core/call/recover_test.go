@@ -244,11 +244,17 @@ func TestLegsComeBackAfterACrash(t *testing.T) {
 		h := newSpooledHost(t, dir, nil)
 		l := h.open(t, "CA1", "leg")
 		in, out := join(t, l, "inbound", customer, 1), join(t, l, "outbound", agent, 2)
+		if err := l.Note(adapter.Note{Kind: adapter.NoteMetadata, Fields: map[string]string{"campaign": "sales"}, Aliases: []string{"S-77"}}); err != nil {
+			t.Fatal(err)
+		}
 		say(t, 20*time.Second, in, out)
 		left := h.crash(t, dir)
 		tracks := written(t, left)
 
 		next := h.successor(t, left, 1, nil)
+		if c := next.find(t, "S-77"); c.Info().Attributes["campaign"] != "sales" {
+			t.Errorf("after the crash the attributes are %v", c.Info().Attributes)
+		}
 		time.Sleep(10 * time.Second)
 		again := next.open(t, "CA1", "leg")
 		in2, out2 := join(t, again, "inbound", customer, 1), join(t, again, "outbound", agent, 2)
@@ -383,4 +389,32 @@ func TestRecover(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An event that no journal takes is missing after a crash, and nothing else.
+func TestHugeEventIsLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		h := newSpooledHost(t, dir, nil)
+		l := h.open(t, "CA1", "leg")
+		c := h.find(t, "CA1")
+		c.publish(event.Event{Kind: event.SuggestionOffered, Suggestion: &event.Suggestion{ID: "huge", Text: strings.Repeat("x", spool.MaxJournalRecord)}})
+		say(t, 10*time.Second, join(t, l, "inbound", customer, 1))
+		next := h.successor(t, h.crash(t, dir), 1, nil).find(t, "CA1")
+		finals := 0
+		for _, e := range untilEnded(t, next) {
+			if e.Kind == event.TranscriptFinal {
+				finals++
+			}
+			if e.Kind == event.SuggestionOffered && e.Suggestion.ID == "huge" {
+				t.Error("the huge event is there")
+			}
+		}
+		if finals == 0 {
+			t.Error("no final is there")
+		}
+		if n := len(c.Events().Since(0, 0)); n < 5 {
+			t.Errorf("readers of the first host saw %d events; want all", n)
+		}
+	})
 }

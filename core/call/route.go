@@ -67,6 +67,9 @@ type Route struct {
 	StartPaused       bool // withhold a call's audio until somebody resumes it
 	Reattach          bool // ask the vendor for the audio of a call whose legs were lost
 	MaxCalls          int  // live calls on this route; 0 means no limit of its own
+	// Relay lists what clients of Agent Assist may use through the host, as assist.Allows
+	// reads it: with the route's project and location, Profile and Profiles. Empty: nothing.
+	Relay []string
 }
 
 // tenantOf returns whose leg it is. It follows from the adapter and what it

@@ -27,11 +27,18 @@ type track struct {
 	tape    *tape.Tape
 	joined  time.Time
 	session assist.Track
-	paused  bool // the vendor said so
-	quiet   bool // a warning said that nothing comes
-	heard   bool // the session reads it
-	standby bool // it would, but for another track of the speaker
-	added   bool // the session knows it
+	paused  bool    // the vendor said so
+	quiet   bool    // a warning said that nothing comes
+	client  *client // whose own stream it is; nil in conversations of ours
+	heard   bool    // the session reads it
+	standby bool    // it would, but for another track of the speaker
+	added   bool    // the session knows it
+}
+
+// about returns the track as events name it.
+func (t *track) about() *event.TrackRef {
+	ref := t.ref
+	return &ref
 }
 
 // lastAudio returns when the track's newest audio arrived, or when it was joined.
@@ -48,7 +55,10 @@ func (c *Call) join(l *leg, id media.TrackID, t adapter.Track) (*tape.Writer, er
 	if err := t.Format.Validate(); err != nil {
 		return nil, vendorError("Join", l, err)
 	}
-	if role, ok := c.roles[id]; ok && role != t.Speaker.Role {
+	if err := c.checkClient(t); err != nil {
+		return nil, vendorError("Join", l, err)
+	}
+	if role, ok := c.roles[id]; ok && role != t.Speaker.Role && c.conversation.Foreign == "" {
 		t.Speaker = adapter.Speaker{ID: string(role), Role: role, Evidence: fmt.Sprintf("routes[%d].roles", c.route)}
 	}
 	c.mu.Lock()
@@ -59,7 +69,7 @@ func (c *Call) join(l *leg, id media.TrackID, t adapter.Track) (*tape.Writer, er
 	key := trackKey{l.key, id}
 	tr := c.tracks[key]
 	if tr != nil && (tr.speaker.ID != t.Speaker.ID || tr.speaker.Role != t.Speaker.Role) {
-		c.publish(event.Event{Kind: event.RoleCorrected, Track: &tr.ref, State: &event.State{
+		c.publish(event.Event{Kind: event.RoleCorrected, Track: tr.about(), State: &event.State{
 			Reason: t.Speaker.Evidence, Text: fmt.Sprintf("track %s is %s (%s) from here on, not %s", id, t.Speaker.ID, t.Speaker.Role, tr.speaker.ID)}})
 		tr.tape.End()
 		tr = nil
@@ -76,8 +86,12 @@ func (c *Call) join(l *leg, id media.TrackID, t adapter.Track) (*tape.Writer, er
 	if err != nil {
 		return nil, vendorError("Join", l, err)
 	}
+	if tr.client != nil {
+		tr.client.begins(l, w.Start(), t.Request)
+		c.session.Cut(tr.ref, w.Start())
+	}
 	tr.format = t.Format
-	c.publish(event.Event{Kind: event.TrackJoined, Track: &tr.ref, State: &event.State{Leg: l.key, Reason: t.Speaker.Evidence, Text: t.Format.String()}})
+	c.publish(event.Event{Kind: event.TrackJoined, Track: tr.about(), State: &event.State{Leg: l.key, Reason: t.Speaker.Evidence, Text: t.Format.String()}})
 	return w, nil
 }
 
@@ -98,8 +112,8 @@ func (c *Call) newTrack(key trackKey, t adapter.Track) *track {
 		tr.ref.Role = string(adapter.RoleOther)
 	}
 	c.lastTrack++
-	tr.tape = c.newTape(tr, t.Language)
-	c.addTrack(key, tr, assist.Track{Language: t.Language})
+	tr.tape = c.newTape(tr, t)
+	c.addTrack(key, tr, assist.Track{Language: t.Language, Client: c.newClient(tr, t.Participant)})
 	return tr
 }
 
@@ -107,7 +121,7 @@ func (c *Call) newTrack(key trackKey, t adapter.Track) *track {
 func (c *Call) addTrack(key trackKey, tr *track, session assist.Track) {
 	heard := tr.ref
 	tr.heard = true
-	if tr.ref.Role == string(adapter.RoleOther) {
+	if tr.ref.Role == string(adapter.RoleOther) && tr.client == nil {
 		if tr.heard = c.thirdVoice == ThirdVoiceParticipant; !tr.heard {
 			tr.tape.Refuse(DiscardThirdVoice)
 		}
@@ -132,7 +146,7 @@ func (c *Call) addTrack(key trackKey, tr *track, session assist.Track) {
 func (c *Call) standBy(tr *track) {
 	tr.heard, tr.standby = false, true
 	tr.tape.Refuse(DiscardStandby)
-	c.publish(event.Event{Kind: event.Warning, Track: &tr.ref, Problem: &event.Problem{Code: "standby",
+	c.publish(event.Event{Kind: event.Warning, Track: tr.about(), Problem: &event.Problem{Code: "standby",
 		Text: fmt.Sprintf("speaker %s is heard on another track already; this one stands by", tr.speaker.ID)}})
 }
 
@@ -178,7 +192,7 @@ func (c *Call) note(l *leg, n adapter.Note) {
 			continue
 		}
 		if n.Track != "" {
-			about = &tr.ref
+			about = tr.about()
 		}
 		switch n.Kind {
 		case adapter.NotePause:
@@ -204,7 +218,7 @@ func (c *Call) note(l *leg, n adapter.Note) {
 	}
 	c.mu.Unlock()
 	switch n.Kind {
-	case adapter.NoteGap, adapter.NoteDropped: // the ledger tells
+	case adapter.NoteGap, adapter.NoteDropped, adapter.NoteFinish: // the ledger tells
 	default:
 		at := n.At
 		if at.IsZero() {

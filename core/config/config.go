@@ -128,6 +128,12 @@ type Route struct {
 	// field the adapter proposes an id.
 	ConversationClaim string `yaml:"conversation_claim,omitempty"`
 
+	// Relay lists what clients of Agent Assist may use through patchbay, within the route's
+	// project, location and profiles: "calls" (conversations, participants, answer records,
+	// and reading of profiles), "all", a service such as Participants, a method such as
+	// CreateParticipant, or both with a slash. Empty: nothing.
+	Relay []string `yaml:"relay,omitempty"`
+
 	Limits RouteLimits `yaml:"limits,omitempty"`
 }
 

@@ -46,6 +46,11 @@ func (v *validator) routes(c *Config) {
 		for _, track := range slices.Sorted(maps.Keys(r.Roles)) {
 			v.word(under(key+".roles", track), string(r.Roles[track]), string(SpeakerCustomer), string(SpeakerAgent), string(SpeakerOther))
 		}
+		for j, word := range r.Relay {
+			if !relayShape.MatchString(word) {
+				v.Add(at(key+".relay", j), shorten(word), "neither a service nor a method of Agent Assist", "write calls, all, Participants, CreateParticipant or Participants/CreateParticipant")
+			}
+		}
 		v.atLeast(key+".limits.calls", int64(r.Limits.Calls), 0)
 	}
 }
@@ -63,7 +68,7 @@ func (v *validator) profiles(key string, r Route, location string) {
 	switch {
 	case r.ProfileClaim != "" && len(r.Profiles) == 0:
 		v.Add(key+".profiles", "", "missing, so profile_claim could choose none", "list the profiles that the field may name")
-	case r.ProfileClaim == "" && len(r.Profiles) > 0:
+	case r.ProfileClaim == "" && len(r.Profiles) > 0 && len(r.Relay) == 0:
 		v.Add(key+".profile_claim", "", "missing, so nothing chooses among profiles", "name the vendor's field, or delete profiles")
 	}
 }

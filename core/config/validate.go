@@ -21,6 +21,7 @@ var (
 	locationShape = regexp.MustCompile(`^[a-z]+(-[a-z]+\d+)?$`)
 	projectShape  = regexp.MustCompile(`^([a-z0-9.-]+:)?[a-z0-9][a-z0-9-]{0,62}$`)
 	languageShape = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$`)
+	relayShape    = regexp.MustCompile(`^([A-Za-z]+/)?[A-Za-z]+$`)
 	// profileShape is the id of a conversation profile or its full name, with or without location.
 	profileShape = regexp.MustCompile(`^(projects/[^/]+/(locations/([^/]+)/)?conversationProfiles/)?[A-Za-z0-9_-]+$`)
 )

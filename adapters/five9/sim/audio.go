@@ -38,7 +38,17 @@ func trackOf(leg Leg) media.TrackID {
 type Audio func(dst []int16, call int, leg Leg, n int) ([]int16, bool)
 
 // CodedStream is the number of the coded stream that a leg of a call carries.
-func CodedStream(call int, leg Leg) uint16 { return uint16(call*4 + int(leg)) }
+func CodedStream(call int, leg Leg) uint16 {
+	stream := call * 4
+	switch leg {
+	case Customer:
+	case Agent:
+		stream++
+	default:
+		stream += 2
+	}
+	return uint16(stream)
+}
 
 // Coded is audio at 8 kHz whose every block carries its number (package probe). It does
 // not end.

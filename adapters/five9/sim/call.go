@@ -10,6 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	voicepb "github.com/patchbay/patchbay/adapters/five9/proto/five9/voicestream"
 	"github.com/patchbay/patchbay/core/adapter"
 	"github.com/patchbay/patchbay/core/media"
@@ -109,7 +112,12 @@ func (c *call) tell(ctx context.Context) {
 	c.observe(c.key(), StepEvent, "session "+c.session)
 }
 
-const maxReturns = 5 // of a leg that comes back
+// A leg that comes back does so again and again, with growing pauses, for half a minute.
+const (
+	maxReturns  = 20
+	returnPause = 100 * time.Millisecond
+	longReturn  = 2 * time.Second
+)
 
 // run streams the leg, again and again if it comes back.
 func (l *leg) run(ctx context.Context) {
@@ -122,7 +130,7 @@ func (l *leg) run(ctx context.Context) {
 				return
 			}
 		}
-		if !again || !l.Reconnect || returns == maxReturns || !l.wait(ctx, time.Duration(returns)*100*time.Millisecond, 1) {
+		if !again || !l.Reconnect || returns == maxReturns || !l.wait(ctx, min(time.Duration(returns)*returnPause, longReturn), 1) {
 			return
 		}
 	}
@@ -215,7 +223,7 @@ func isEnded(s *Stream) bool {
 // server.
 func wantsReturn(err error) bool {
 	e, ok := errors.AsType[*StreamError](err)
-	return ok && (e.Status == voicepb.StreamingStatus_SRV_REQ_RECONNECT || e.Status == 0)
+	return status.Code(err) == codes.Unavailable || ok && (e.Status == voicepb.StreamingStatus_SRV_REQ_RECONNECT || e.Status == 0)
 }
 
 // play sends audio until the leg has sent so much in all, the audio ends, or the stream
@@ -245,6 +253,10 @@ func (l *leg) message(s *Stream, until time.Duration) bool {
 		l.block++
 	}
 	if len(samples) == 0 {
+		if len(l.rest) > 0 { // the stream knows why it fails
+			_, _ = s.Send(l.rest)
+			l.rest = nil
+		}
 		return false
 	}
 	encoding := media.Linear16

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/patchbay/patchbay/adapters/internal/pace"
 	"github.com/patchbay/patchbay/core/adapter"
 	"github.com/patchbay/patchbay/core/media"
 )
@@ -34,7 +35,7 @@ type playing struct {
 	sid    string
 	opened chan struct{} // open has ended; then stream and player stay nil if it failed
 	stream *Stream
-	player *player
+	player *pace.Player
 
 	stopped bool // finish was here
 }
@@ -250,7 +251,7 @@ func (c *call) open(ctx context.Context, p *playing) {
 	c.observe(c.sid, StepStream, p.sid)
 	c.callBack(ctx, p, "stream-started", "")
 	p.stream = stream
-	p.player = c.pacer.add(c.play(p.verb.tracks, stream))
+	p.player = c.pacer.Add(c.play(p.verb.tracks, stream))
 }
 
 // play returns what sends block after block of a stream's tracks.
@@ -285,7 +286,7 @@ func (c *call) talk(ctx context.Context) {
 			continue
 		}
 		select {
-		case <-p.player.done:
+		case <-p.player.Done():
 		case <-p.stream.Ended():
 		case <-ctx.Done():
 		}
@@ -306,7 +307,7 @@ func (c *call) finish(ctx context.Context, p *playing) {
 		return
 	}
 	p.stopped = true
-	p.player.halt()
+	p.player.Halt()
 	select {
 	case <-p.stream.Ended():
 		err := cmp.Or(p.stream.Err(), error(&StreamError{31903, "the connection broke"}))

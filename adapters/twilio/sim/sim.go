@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/patchbay/patchbay/adapters/internal/pace"
 	"github.com/patchbay/patchbay/core/adapter"
 	"github.com/patchbay/patchbay/core/media"
 )
@@ -156,7 +157,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 type engine struct {
 	Options
 	web   *http.Client
-	pacer *pacer
+	pacer *pace.Pacer
 }
 
 // webhookTimeout is how long Twilio waits for a webhook.
@@ -165,7 +166,7 @@ const webhookTimeout = 15 * time.Second
 func newEngine(o Options) *engine {
 	return &engine{
 		Options: o,
-		pacer:   newPacer(o.Speed),
+		pacer:   pace.New(time.Duration(float64(blockDuration) / o.Speed)),
 		web: &http.Client{
 			Timeout:   webhookTimeout,
 			Transport: &http.Transport{TLSClientConfig: o.TLS, MaxIdleConnsPerHost: 8, ForceAttemptHTTP2: false},
@@ -174,7 +175,7 @@ func newEngine(o Options) *engine {
 }
 
 func (e *engine) close() {
-	e.pacer.close()
+	e.pacer.Close()
 	e.web.CloseIdleConnections()
 }
 

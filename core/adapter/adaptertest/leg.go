@@ -176,6 +176,15 @@ func (l *Leg) Note(n adapter.Note) error {
 	}
 	l.notes = append(l.notes, n)
 	l.sink.record(Event{Leg: l.index, Op: "note", Track: n.Track, Note: &n})
+	if n.Kind == adapter.NoteFinish {
+		if l.info.Results == adapter.ResultsNone {
+			l.sink.violate("leg %d: NoteFinish without LegInfo.Results", l.index)
+		}
+		if l.sink.live[l.id()] == l {
+			delete(l.sink.live, l.id()) // another leg with the key takes nothing over
+		}
+		l.send(adapter.Control{Kind: adapter.ControlDone})
+	}
 	return nil
 }
 

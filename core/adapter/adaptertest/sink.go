@@ -35,8 +35,9 @@ type Sink struct {
 	refused    int
 	events     []Event
 	violations []string
-	between    func()        // what happens within Write, between copy and comparison
-	changed    chan struct{} // closed and replaced when something happens and somebody waits
+	relay      func(adapter.RelayRequest) ([]byte, error) // nil: nothing is relayed
+	between    func()                                     // what happens within Write, between copy and comparison
+	changed    chan struct{}                              // closed and replaced when something happens and somebody waits
 }
 
 type legID struct {
@@ -62,6 +63,24 @@ func (s *Sink) Admit(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.admit = n
+}
+
+// OnRelay sets what answers relayed calls, from any goroutine.
+func (s *Sink) OnRelay(answer func(adapter.RelayRequest) ([]byte, error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.relay = answer
+}
+
+// Relay implements adapter.Relayer.
+func (s *Sink) Relay(_ context.Context, r adapter.RelayRequest) ([]byte, error) {
+	s.mu.Lock()
+	answer := s.relay
+	s.mu.Unlock()
+	if answer == nil {
+		return nil, &adapter.StatusError{Code: 12, Text: "the test host relays nothing"} // UNIMPLEMENTED
+	}
+	return answer(r)
 }
 
 // Open implements adapter.Sink.

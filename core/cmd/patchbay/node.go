@@ -236,6 +236,7 @@ func callConfig(cfg *config.Config) call.Config {
 			Transport: assist.Transport(r.Transport), WordTimes: r.WordTimes, StoreMissing: r.StoreMissing, ThirdVoice: call.ThirdVoice(r.ThirdVoice), Roles: roles,
 			ProfileClaim: r.ProfileClaim, Profiles: r.Profiles, ConversationClaim: r.ConversationClaim,
 			StartPaused: r.Start == config.StartPaused, Reattach: r.Reattach, MaxCalls: r.Limits.Calls,
+			Relay: r.Relay,
 		})
 	}
 	return c

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	for name, pkg := range map[string]string{"patchbay": ".", pluginPrefix + "twilio": "../../../plugins/twilio", pluginPrefix + "minimal": "../../../examples/minimal"} {
+	for name, pkg := range map[string]string{"patchbay": ".", pluginPrefix + "twilio": "../../../plugins/twilio", pluginPrefix + "five9": "../../../plugins/five9", pluginPrefix + "minimal": "../../../examples/minimal"} {
 		build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(binaries, name+exeSuffix), pkg)
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {
@@ -54,6 +54,8 @@ const (
 	minimalToken = "a-token-long-enough"
 	twilioToken  = "0123456789abcdef0123456789abcdef"
 	twilioSecret = "a-secret-long-enough"
+	five9Token   = "a-trust-token-long-enough"
+	five9Key     = "an-api-key"
 )
 
 // rig is a host with both plugins in front of an emulator, as one process would
@@ -78,8 +80,12 @@ plugin_dir: ` + binaries
     plugin: minimal
     listen: {audio: "127.0.0.1:0"}
     settings: {accounts: [{name: acme, token: "env:MINIMAL"}]}
+  - name: five9
+    plugin: five9
+    listen: {grpc: "127.0.0.1:0"}
+    settings: {subscriptions: [{name: main, domain: "131096", trust_tokens: ["env:FIVE9"], api_keys: ["env:FIVE9_KEY"]}]}
 routes:`, 1)
-	secrets := map[string]string{"PATCHBAY_LOCAL_TOKEN": twilioToken, "PATCHBAY_LOCAL_SECRET": twilioSecret, "MINIMAL": minimalToken}
+	secrets := map[string]string{"PATCHBAY_LOCAL_TOKEN": twilioToken, "PATCHBAY_LOCAL_SECRET": twilioSecret, "MINIMAL": minimalToken, "FIVE9": five9Token, "FIVE9_KEY": five9Key}
 	cfg, err := config.Parse([]byte(text), "test", config.Secrets{LookupEnv: func(name string) (string, bool) { v, ok := secrets[name]; return v, ok }})
 	if err != nil {
 		t.Fatal(err)
@@ -146,9 +152,12 @@ func (r *rig) simulate(t *testing.T, plugin string, args ...string) *simulation 
 			"--account", localAccount, "--auth-token", "env:TOKEN", "--secret", "env:SECRET", "--json"}, args...)
 	case "minimal":
 		args = append([]string{"simulate", "--addr", r.plugins[1].Status().Addresses["audio"], "--json"}, args...)
+	case "five9":
+		addr := r.plugins[2].Status().Addresses["grpc"]
+		args = append([]string{"simulate", "--target", addr, "--token", "env:FIVE9", "--events", "http://" + addr + "/five9/main", "--api-key", "env:FIVE9_KEY", "--json"}, args...)
 	}
 	s.cmd = exec.CommandContext(t.Context(), filepath.Join(binaries, pluginPrefix+plugin+exeSuffix), args...)
-	s.cmd.Env = []string{"TOKEN=" + twilioToken, "SECRET=" + twilioSecret, "MINIMAL_TOKEN=" + minimalToken}
+	s.cmd.Env = []string{"TOKEN=" + twilioToken, "SECRET=" + twilioSecret, "MINIMAL_TOKEN=" + minimalToken, "FIVE9=" + five9Token, "FIVE9_KEY=" + five9Key}
 	s.cmd.Stdout, s.cmd.Stderr = &s.stdout, &s.stderr
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

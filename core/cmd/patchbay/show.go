@@ -68,6 +68,8 @@ func printCall(w io.Writer, colour bool, columns int, i call.Info, now time.Time
 	p.field("vendor", fmt.Sprintf("%s on %s", i.Key, i.Adapter), note("account", i.Account), note("tenant", i.Tenant))
 	p.field("numbers", strings.Trim(i.From+" → "+i.To, " →"))
 	p.field("conversation", base(i.Conversation), note("in", strings.TrimSuffix(i.Conversation, "/conversations/"+base(i.Conversation))))
+	p.field("also", i.Aliases...)
+	p.field("attributes", attributesOf(i)...)
 	p.field("profile", i.Profile, fmt.Sprintf("routes[%d]", i.Route), note("transport", string(i.Session.Transport)))
 	if problem := i.Session.Problem; problem != nil {
 		p.below(fmt.Sprintf("  %-13s ", "problem"), fieldFrom, span{styleRed, problem.Text})
@@ -103,6 +105,14 @@ func note(name, value string) string {
 		return ""
 	}
 	return name + " " + value
+}
+
+// attributesOf are what the vendor told of a call, in the order of their names.
+func attributesOf(i call.Info) (out []string) {
+	for _, name := range slices.Sorted(maps.Keys(i.Attributes)) {
+		out = append(out, name+" "+i.Attributes[name])
+	}
+	return out
 }
 
 func legEnd(l call.LegInfo) string {
