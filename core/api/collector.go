@@ -52,6 +52,8 @@ var (
 	live    = gauge("calls_live", "Calls that have not ended.")
 	started = counter("calls_started", "Calls that were admitted.")
 	refused = counter("legs_refused", "Legs that were refused.", "reason")
+	relayed = counter("relayed_calls", "Unary calls of Agent Assist that clients made through the host, by whether a route allowed them: relayed or refused.", "result")
+	unread  = counter("results_lost", "Results that no adapter took, since its client did not read them.")
 
 	liveAudio = gauge("live_audio_seconds", "Audio of the calls that have not ended, by what became of it.", "state")
 	liveLost  = gauge("live_audio_lost_seconds", "Audio of the calls that have not ended that never came; silence is in its place.")
@@ -72,7 +74,7 @@ var spoolStates = map[spool.State]string{spool.Writing: "writing", spool.Full: "
 
 // Describe names the metrics.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	numbers := []number{live, started, refused, liveAudio, liveLost}
+	numbers := []number{live, started, refused, relayed, unread, liveAudio, liveLost}
 	numbers = append(numbers, audioNumbers()...)
 	numbers = append(numbers, assistNumbers()...)
 	if c.Spool != nil {
@@ -90,6 +92,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	live.emit(ch, float64(stats.Live))
 	started.emit(ch, float64(stats.Started))
 	counts := make(map[string]float64)
+	relayed.emit(ch, float64(stats.Relayed), "relayed")
+	relayed.emit(ch, float64(stats.RelaysRefused), "refused")
+	unread.emit(ch, float64(stats.ResultsLost))
 	for reason, n := range stats.Refused {
 		counts[string(reason)] = float64(n)
 	}

@@ -37,6 +37,7 @@ var assistCounts = []struct {
 	{counter("assist_messages", "Messages that Agent Assist stored."), func(s *assist.Stats) int64 { return s.Messages.Load() }},
 	{counter("assist_messages_missing", "Finals whose stored message never came."), func(s *assist.Stats) int64 { return s.Unstored.Load() }},
 	{counter("assist_messages_written", "Missing messages that the host wrote itself."), func(s *assist.Stats) int64 { return s.Written.Load() }},
+	{counter("assist_responses_unheard", "Responses to streams of clients that had gone."), func(s *assist.Stats) int64 { return s.Unheard.Load() }},
 	{counter("assist_suggestions", "Suggestions."), func(s *assist.Stats) int64 { return s.Suggestions.Load() }},
 	{counter("assist_suggestion_errors", "Answers that a feature could not give."), func(s *assist.Stats) int64 { return s.SuggestionErrors.Load() }},
 	{counter("assist_failures", "Conversations and tracks that get no more help."), func(s *assist.Stats) int64 { return s.Failures.Load() }},

@@ -57,6 +57,25 @@ func Allows(list []string, full string) bool {
 	return false
 }
 
+// Relays reports whether an entry of a list of methods allows anything at all.
+func Relays(entry string) bool {
+	for _, version := range []string{"v2", "v2beta1"} {
+		for _, service := range relayed {
+			d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName("google.cloud.dialogflow." + version + "." + service))
+			if err != nil {
+				continue
+			}
+			methods := d.(protoreflect.ServiceDescriptor).Methods()
+			for i := range methods.Len() {
+				if Allows([]string{entry}, fmt.Sprintf("/%s/%s", d.FullName(), methods.Get(i).Name())) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // ReadUnary reads a client's unary call, as far as it must be known to be relayed: the
 // resources that it names, and where Google routes it.
 func ReadUnary(full string, request []byte) (u Unary, names []string, err error) {

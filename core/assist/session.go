@@ -25,6 +25,7 @@ type Session struct {
 	mu       sync.Mutex
 	added    []Track // not yet started
 	finished bool
+	left     bool          // to a successor of this process, which completes the conversation
 	news     chan struct{} // holds a token when added or finished changed
 	calling  chan struct{} // closed by Finish
 	hindered int           // tracks and steps that wait for no fault of the session's
@@ -106,8 +107,11 @@ func (s *Session) Run(ctx context.Context) error {
 		}
 	}
 	tracks.Wait()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case s.isLeft():
+		return context.Cause(serve)
 	}
 	return errors.Join(s.complete(ctx), context.Cause(serve))
 }
@@ -136,6 +140,21 @@ func (s *Session) Finish() {
 		close(s.calling)
 	}
 	s.tell()
+}
+
+// Leave is Finish for a session that a successor of this process goes on with: the
+// conversation stays open.
+func (s *Session) Leave() {
+	s.mu.Lock()
+	s.left = true
+	s.mu.Unlock()
+	s.Finish()
+}
+
+func (s *Session) isLeft() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.left
 }
 
 func (s *Session) tell() {

@@ -48,7 +48,8 @@ type callParams struct {
 	reattach func(context.Context) error
 	// predecessor is what an earlier process left of the call; nil when it is new.
 	predecessor *predecessor
-	spool       *spool.Spool // nil: nothing outlives the process
+	spool       *spool.Spool  // nil: nothing outlives the process
+	lostResults *atomic.Int64 // counts what no adapter took
 	// observe is Config.Observe.
 	observe func(Meta) func(event.Event)
 }
@@ -68,8 +69,7 @@ type Call struct {
 	counted bool               // it has ended, and its audio is in the manager's account; guarded by the manager's lock
 	odd     bool               // something in it was abnormal; set before counted
 
-	lostResults atomic.Int64           // that no adapter took
-	listeners   atomic.Pointer[[]*leg] // that want events as results; replaced whole under mu
+	listeners atomic.Pointer[[]*leg] // that want events as results; replaced whole under mu
 
 	mu         sync.Mutex
 	state      State
@@ -85,6 +85,7 @@ type Call struct {
 	wait       time.Duration // for another leg when there is none
 	lost       bool          // and the vendor might be asked for it
 	draining   bool          // the host shuts down: no leg will come
+	leaving    bool          // and a successor goes on with the call
 	changed    chan struct{} // holds a token when run should look at live
 }
 
@@ -133,6 +134,7 @@ func (c *Call) open(info adapter.LegInfo) (*leg, error) {
 		reason := adapter.EndReason{Kind: adapter.EndTakeover, Text: "another leg came with the same key"}
 		old.tell(adapter.Control{Kind: adapter.ControlEnd, Reason: reason.Text})
 		old.finish(reason)
+		c.unlisten(old)
 		c.publish(event.Event{Kind: event.LegEnded, State: &event.State{Adapter: c.key.adapter, Leg: old.key, Reason: string(reason.Kind), Text: reason.Text}})
 	}
 	if len(c.legs) == 0 && c.predecessor == nil {

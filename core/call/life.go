@@ -47,6 +47,12 @@ func (c *Call) drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.draining = true
+	if c.state == Active && c.spool != nil && c.reattach != nil {
+		c.leaving = true
+		for _, tr := range c.order {
+			tr.tape.Leave()
+		}
+	}
 	c.wake()
 	for _, l := range c.live {
 		l.tell(adapter.Control{Kind: adapter.ControlEnd, Reason: "the host is shutting down", Reconnect: true})
@@ -66,8 +72,12 @@ func (c *Call) run(ctx context.Context) {
 	}
 
 	c.untilOver(ctx)
-	c.end(ctx)
-	c.session.Finish()
+	left := c.end(ctx)
+	if left {
+		c.session.Leave()
+	} else {
+		c.session.Finish()
+	}
 
 	wrapUp := time.NewTimer(c.limits.WrapUp)
 	defer wrapUp.Stop()
@@ -78,9 +88,9 @@ func (c *Call) run(ctx context.Context) {
 		abandon()
 		err = <-session
 	}
-	c.close(err)
+	c.close(err, left)
 	keeper.Wait()
-	if c.journal != nil {
+	if c.journal != nil && !left {
 		c.journal.Remove()
 	}
 }
@@ -126,6 +136,9 @@ func (c *Call) ask(ctx context.Context, within time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	if err := c.reattach(ctx); err != nil {
+		if errors.Is(err, errors.ErrUnsupported) {
+			return
+		}
 		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			c.publish(event.Event{Kind: event.Warning, Problem: &event.Problem{Code: "reattach_failed", Text: err.Error()}})
 		}
@@ -172,8 +185,9 @@ func (c *Call) warnOfQuiet(now time.Time) {
 	}
 }
 
-// end closes what legs are left and ends the tapes.
-func (c *Call) end(ctx context.Context) {
+// end closes what legs are left and ends the tapes. It reports whether a successor of
+// this process goes on with the call.
+func (c *Call) end(ctx context.Context) (left bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	reason := adapter.EndReason{Kind: adapter.EndOrdered, Text: "the call was cut off"}
@@ -190,15 +204,22 @@ func (c *Call) end(ctx context.Context) {
 	for _, tr := range c.order {
 		tr.tape.End()
 	}
+	if c.leaving {
+		c.publish(event.Event{Kind: event.Warning, Problem: &event.Problem{Code: "host_stops",
+			Text: "the host stops; when it starts again it goes on with this call, in the same conversation"}})
+		return true
+	}
 	text := "the last leg has gone"
 	if ctx.Err() != nil {
 		text = reason.Text
 	}
 	c.publish(event.Event{Kind: event.CallEnding, State: &event.State{Text: text}})
+	return false
 }
 
-// close settles the account and ends the log.
-func (c *Call) close(err error) {
+// close settles the account and ends the log. Of a call that is left to a successor
+// the account stays open.
+func (c *Call) close(err error, left bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.state, c.ended = Ended, time.Now()
@@ -207,7 +228,9 @@ func (c *Call) close(err error) {
 		reason = "failed"
 	}
 	for _, tr := range c.order {
-		tr.tape.Close(DiscardCallEnded)
+		if !left {
+			tr.tape.Close(DiscardCallEnded)
+		}
 		l := tr.tape.Ledger()
 		attrs := []any{"track", tr.ref.Track, "role", tr.ref.Role, "arrived", l.Arrived, "recognised", l.Recognised,
 			"silent", l.Silent, "unrecognised", l.Unrecognised, "withheld", l.Withheld, "lost", l.Lost, "replayed", l.Replayed}
@@ -220,6 +243,11 @@ func (c *Call) close(err error) {
 		}
 	}
 	c.odd = c.wasOdd()
+	if left {
+		c.events.Close()
+		c.log.Info("call left to the next run of this host", "length", c.ended.Sub(c.started).Round(time.Millisecond))
+		return
+	}
 	c.publish(event.Event{Kind: event.CallEnded, State: &event.State{Reason: reason}})
 	c.events.Close()
 	if err != nil {

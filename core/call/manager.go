@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/patchbay/patchbay/core/adapter"
@@ -30,7 +31,8 @@ type Config struct {
 	// Spool keeps what calls need after a crash of the host; nil: memory alone. It must
 	// run until Shutdown has returned.
 	Spool *spool.Spool
-	// Reattach asks an adapter instance for the audio of a call that runs; nil: none can.
+	// Reattach asks an adapter instance for the audio of a call that runs. It fails with
+	// errors.ErrUnsupported when that cannot be asked. Nil: none can.
 	Reattach func(ctx context.Context, adapter string, r adapter.AttachRequest) error
 	// Observe is told of each call and returns what is told of its events: masked, before
 	// the log has them, from any goroutine. It must be quick and wait for nothing. Nil:
@@ -91,6 +93,7 @@ type Manager struct {
 	refused               map[adapter.RefusalReason]int64
 	started               int64
 	relays, relaysRefused int64
+	lostResults           atomic.Int64
 	audio                 Audio // of calls that have ended
 }
 
@@ -242,6 +245,7 @@ func (m *Manager) admit(key callKey, tenant string, info adapter.LegInfo) (*Call
 // newCall returns the call with what all calls of the manager share.
 func (m *Manager) newCall(p callParams) *Call {
 	p.limits, p.over, p.observe, p.spool = m.cfg.Limits, m.over, m.cfg.Observe, m.cfg.Spool
+	p.lostResults = &m.lostResults
 	if m.cfg.Reattach != nil && m.cfg.Routes[p.route].Reattach {
 		p.reattach = func(ctx context.Context) error {
 			return m.cfg.Reattach(ctx, p.key.adapter, adapter.AttachRequest{Account: p.key.account, Call: p.key.key})
@@ -316,13 +320,14 @@ type Stats struct {
 	// Relayed are unary calls that clients made through the host, RelaysRefused those that
 	// no route allowed.
 	Relayed, RelaysRefused int64
+	ResultsLost            int64 // that no adapter took: clients that do not read
 }
 
 // Stats returns the counters.
 func (m *Manager) Stats() Stats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := Stats{Live: m.running, Started: m.started, Relayed: m.relays, RelaysRefused: m.relaysRefused, Refused: make(map[adapter.RefusalReason]int64, len(m.refused))}
+	s := Stats{Live: m.running, Started: m.started, Relayed: m.relays, RelaysRefused: m.relaysRefused, ResultsLost: m.lostResults.Load(), Refused: make(map[adapter.RefusalReason]int64, len(m.refused))}
 	for k, v := range m.refused {
 		s.Refused[k] = v
 	}

@@ -418,3 +418,98 @@ func TestHugeEventIsLeftOut(t *testing.T) {
 		}
 	})
 }
+
+// A host that is stopped in mid-call leaves the calls of a route that reattaches to its
+// successor, which goes on in the same conversation.
+func TestStoppedHostLeavesItsCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		reattach := func(c *Config) {
+			c.Routes[0].Reattach = true
+			c.Reattach = func(context.Context, string, adapter.AttachRequest) error { asked++; return nil }
+		}
+		dir := t.TempDir()
+		s, stop := openSpool(t, dir)
+		h := newHost(t, func(c *Config) {
+			c.Spool = s
+			reattach(c)
+		})
+		l := h.open(t, "CA1", "leg")
+		in, out := join(t, l, "inbound", customer, 1), join(t, l, "outbound", agent, 2)
+		say(t, 10*time.Second, in, out)
+		c := h.find(t, "CA1")
+		go func() {
+			for order := range l.Control() {
+				if order.Kind == adapter.ControlEnd {
+					_ = l.Close(adapter.EndReason{Kind: adapter.EndOrdered})
+				}
+			}
+		}()
+		h.Shutdown(t.Context())
+		stop()
+		for _, e := range untilEnded(t, c) {
+			if e.Kind == event.CallEnded || e.Kind == event.ConversationDone {
+				t.Errorf("the first host says %s", e.Kind)
+			}
+		}
+		if account, _ := h.emulator.Account().Conversation("CA1"); account.Completed {
+			t.Error("the first host completed the conversation")
+		}
+
+		next := h.successor(t, dir, 1, reattach)
+		time.Sleep(2 * time.Second)
+		again := next.open(t, "CA1", "leg")
+		in2, out2 := join(t, again, "inbound", customer, 1), join(t, again, "outbound", agent, 2)
+		in2.n, out2.n = in.n, out.n
+		say(t, 10*time.Second, in2, out2)
+		closeLeg(t, again, adapter.EndHangup)
+		c = next.find(t, "CA1")
+		wantRising(t, untilEnded(t, c))
+		next.wantHeard(t, "CA1", "END_USER", 1, in2.n)
+		next.wantHeard(t, "CA1", "HUMAN_AGENT", 2, out2.n)
+		wantSettled(t, c)
+		account, _ := h.emulator.Account().Conversation("CA1")
+		if len(account.Participants) != 2 || !account.Completed || len(h.emulator.Account().Conversations) != 1 || asked != 1 {
+			t.Errorf("%d participants, completed %t, %d conversations, asked %d times; want 2, true, 1, 1",
+				len(account.Participants), account.Completed, len(h.emulator.Account().Conversations), asked)
+		}
+		time.Sleep(2 * time.Second) // a cycle of the spool
+		if n := next.successorFinds(t, dir); n != 0 {
+			t.Errorf("%d calls are found after the end", n)
+		}
+	})
+}
+
+// What Agent Assist could not take before the host was stopped, the successor sends.
+func TestStoppedHostLeavesItsAudio(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reattach := func(c *Config) {
+			c.Routes[0].Reattach = true
+			c.Reattach = func(context.Context, string, adapter.AttachRequest) error { return nil }
+		}
+		dir := t.TempDir()
+		s, stop := openSpool(t, dir)
+		h := newHost(t, func(c *Config) {
+			c.Spool = s
+			reattach(c)
+		})
+		l := h.open(t, "CA1", "leg")
+		in := join(t, l, "inbound", customer, 1)
+		say(t, 10*time.Second, in)
+		h.cut()
+		say(t, 10*time.Second, in)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		h.Shutdown(ctx) // the leg does not heed its order either
+		stop()
+		c := h.successor(t, dir, 1, reattach).find(t, "CA1")
+		untilEnded(t, c)
+		heard := h.heard(t, "CA1", 1)
+		for b := range in.n {
+			if heard[b] == 0 {
+				t.Errorf("block %d is not heard", b)
+			}
+		}
+		wantSettled(t, c)
+	})
+}

@@ -65,7 +65,7 @@ type Route struct {
 	Profiles          []string
 	ConversationClaim string
 	StartPaused       bool // withhold a call's audio until somebody resumes it
-	Reattach          bool // ask the vendor for the audio of a call whose legs were lost
+	Reattach          bool // ask the vendor for the audio of a call whose legs were lost, and leave calls to a successor of the host
 	MaxCalls          int  // live calls on this route; 0 means no limit of its own
 	// Relay lists what clients of Agent Assist may use through the host, as assist.Allows
 	// reads it: with the route's project and location, Profile and Profiles. Empty: nothing.

@@ -128,6 +128,9 @@ func (c *Call) addTrack(key trackKey, tr *track, session assist.Track) {
 		heard.Role = string(adapter.RoleHumanAgent)
 	}
 	tr.tape.Withhold(c.paused != "")
+	if c.leaving {
+		tr.tape.Leave()
+	}
 	session.Ref, session.Audio = heard, tr.tape.Reader()
 	tr.session = session
 	c.tracks[key] = tr

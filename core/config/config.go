@@ -116,8 +116,9 @@ type Route struct {
 	// resumes it: until consent is given, say.
 	Start Start `yaml:"start,omitempty"`
 
-	// Reattach has the vendor asked for the audio of a call that goes on without it: when
-	// its last leg was lost, and after a restart of the host. The adapter must be able to.
+	// Reattach has the vendor asked for the audio of a call that goes on without it, if the
+	// adapter can: when its last leg was lost, and after a restart of the host, to which a
+	// host that is stopped leaves the call.
 	Reattach bool `yaml:"reattach,omitempty"`
 
 	// ProfileClaim is the vendor's field that may choose another profile for a call;

@@ -123,12 +123,15 @@ func (r *Reader) SettleQuiet(age time.Duration) {
 	})
 }
 
-// Discard gives up everything before pos that is not settled, sent or not.
+// Discard gives up everything before pos that is not settled, sent or not; after
+// Tape.Leave nothing.
 func (r *Reader) Discard(pos int64, reason string) {
 	t := r.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.discard(min(pos, t.end), reason)
+	if !t.left {
+		t.discard(min(pos, t.end), reason)
+	}
 }
 
 // Rewind goes back to the oldest audio that is not settled, after an unclean end.

@@ -63,6 +63,7 @@ type Tape struct {
 	joins    int64  // counts segments; only the newest one's Writer writes
 	writing  bool   // somebody may still write
 	ended    bool
+	left     bool // to a successor of this process: the reader discards nothing any more
 	led      Ledger
 
 	file       *spool.Tape         // nil without a spool
@@ -350,6 +351,14 @@ func (t *Tape) End() {
 	defer t.mu.Unlock()
 	t.writing, t.ended = false, true
 	t.signal()
+}
+
+// Leave says that a successor of this process goes on with the tape: what the reader
+// gives up from now on stays, and without Close in the files, too.
+func (t *Tape) Leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.left = true
 }
 
 // Close ends the tape and discards what nobody settled, for reason. It frees all

@@ -2,7 +2,10 @@ package adaptertest
 
 import (
 	"bytes"
+	"runtime"
 	"slices"
+	"testing"
+	"time"
 
 	"github.com/patchbay/patchbay/core/adapter"
 	"github.com/patchbay/patchbay/core/media"
@@ -278,4 +281,16 @@ func (l *Leg) Closed() (reason adapter.EndReason, ok bool) {
 	l.sink.mu.Lock()
 	defer l.sink.mu.Unlock()
 	return l.reason, l.closed
+}
+
+// OrderWait is Order for many orders at once: it waits until the adapter has read enough
+// of those before.
+func (l *Leg) OrderWait(tb testing.TB, c adapter.Control) {
+	tb.Helper()
+	for deadline := time.Now().Add(Patience); len(l.control) == cap(l.control); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			tb.Fatalf("adaptertest: the adapter does not read its orders")
+		}
+	}
+	l.Order(c)
 }

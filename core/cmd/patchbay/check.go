@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patchbay/patchbay/core/adapter"
 	"github.com/patchbay/patchbay/core/assist"
 	"github.com/patchbay/patchbay/core/config"
 	"github.com/patchbay/patchbay/core/emulator/recordings"
@@ -32,6 +33,9 @@ func checkConfig(cmd *cobra.Command, env environment, cfg *config.Config, live b
 		return err
 	}
 	var problems []error
+	if err := checkRelays(cfg); err != nil {
+		problems = append(problems, err)
+	}
 	for i, a := range cfg.Adapters {
 		d, err := host.Check(ctx, hostConfig(cfg, i, dir, log))
 		if err = locate(cfg, i, err); err != nil {
@@ -52,6 +56,20 @@ func checkConfig(cmd *cobra.Command, env environment, cfg *config.Config, live b
 	}
 	_, _ = fmt.Fprintln(out, "The configuration is in order. Nothing was asked of Google; --live does that.")
 	return nil
+}
+
+// checkRelays finds entries of routes[].relay that allow nothing.
+func checkRelays(cfg *config.Config) error {
+	var problems adapter.Problems
+	for i, r := range cfg.Routes {
+		for j, entry := range r.Relay {
+			if !assist.Relays(entry) {
+				problems.Add(fmt.Sprintf("routes[%d].relay[%d]", i, j), entry, "Agent Assist has no such service or method, so it allows nothing",
+					"write calls, all, Participants, CreateParticipant or Participants/CreateParticipant")
+			}
+		}
+	}
+	return cfg.Locate(problems)
 }
 
 // checkLive tries every different target of the routes once.

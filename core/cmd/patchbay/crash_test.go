@@ -342,3 +342,88 @@ limits: {reattach_grace: 3s}
 		t.Logf("the first host said\n%s\nthe second\n%s", first.logs, second.logs)
 	}
 }
+
+// TestRestartedHost: a host that is stopped and started again in mid-call goes on with
+// the call of a vendor that comes back, in the same conversation, and no block is lost
+// or doubled.
+func TestRestartedHost(t *testing.T) {
+	ec := emulator.DefaultConfig()
+	ec.Quotas, ec.Recognizer = false, hear.Coded{}
+	em, err := startEmulator(ec, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := em.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	dir, addr := t.TempDir(), freeAddress("127.0.0.1:0") // the vendor comes back to where it was
+	file := filepath.Join(dir, "patchbay.yml")
+	text := fmt.Sprintf(`
+api: {listen: "127.0.0.1:0"}
+google: {project: local, location: global, endpoint: "%s", insecure: true}
+plugin_dir: %s
+adapters:
+  - name: five9
+    plugin: five9
+    listen: {grpc: "%s"}
+    settings: {subscriptions: [{name: main, domain: "131096", trust_tokens: ["env:TOKEN"]}]}
+routes:
+  - {match: {}, profile: demo, reattach: true}
+spool: {dir: %s}
+`, em.addr, binaries, addr, filepath.Join(dir, "spool"))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first := startHost(t, file)
+	sim := exec.CommandContext(t.Context(), filepath.Join(binaries, pluginPrefix+"five9"+exeSuffix), "simulate", "--target", addr,
+		"--token", "env:TOKEN", "--call", "77", "--duration", "15s", "--reconnect")
+	sim.Env = []string{"TOKEN=" + twilioToken}
+	if err := sim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	heard := func(role string) emulator.BlockAccount {
+		c, _ := em.Account().Conversation("five9-0000000077")
+		for _, p := range c.Role(role) {
+			if len(p.Blocks) == 1 {
+				return p.Blocks[0]
+			}
+		}
+		return emulator.BlockAccount{}
+	}
+	until(t, 30*time.Second, "nothing is heard", func() bool {
+		return heard("END_USER").Distinct > 200 && heard("HUMAN_AGENT").Distinct > 200
+	})
+	if err := first.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.cmd.Wait(); err != nil {
+		t.Errorf("the first host ended with %v", err)
+	}
+	second := startHost(t, file)
+	if err := sim.Wait(); err != nil {
+		t.Errorf("the simulator: %v", err)
+	}
+	until(t, 30*time.Second, "the conversation is not completed", func() bool {
+		c, _ := em.Account().Conversation("five9-0000000077")
+		return c.Completed
+	})
+	for _, role := range []string{"END_USER", "HUMAN_AGENT"} {
+		if b := heard(role); b.Distinct != 750 || b.Duplicates+b.Missing > 0 {
+			t.Errorf("%s heard %+v; want 750 blocks, once", role, b)
+		}
+	}
+	if n := len(em.Account().Conversations); n != 1 {
+		t.Errorf("%d conversations; want 1", n)
+	}
+	if err := second.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.cmd.Wait(); err != nil {
+		t.Errorf("the second host ended with %v", err)
+	}
+	if t.Failed() {
+		t.Logf("the first host said\n%s\nthe second\n%s", first.logs, second.logs)
+	}
+}

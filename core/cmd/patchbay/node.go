@@ -52,6 +52,9 @@ type node struct {
 // newNode opens every socket of the configuration, so that what cannot be had is
 // said before anything runs.
 func newNode(cfg *config.Config, opts assist.Options, log *slog.Logger) (*node, error) {
+	if err := checkRelays(cfg); err != nil {
+		return nil, err
+	}
 	dir, err := programDir()
 	if err != nil {
 		return nil, err
@@ -367,6 +370,9 @@ func (n *node) reattach(ctx context.Context, name string, r adapter.AttachReques
 			return fmt.Errorf("adapter %s: its plugin does not serve: %w", name, ctx.Err())
 		}
 		changed := p.Changed()
+		if s := p.Status(); s.State == host.StateReady && !slices.Contains(s.Abilities, api.AbilityAttach) {
+			return errors.ErrUnsupported // the vendor comes back by itself, or not
+		}
 		_, err := p.Attach(ctx, r)
 		if e, ok := errors.AsType[*adapter.Error](err); !ok || e.Kind != adapter.KindUnavailable {
 			return err

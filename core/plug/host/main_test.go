@@ -63,6 +63,9 @@ var roles = map[string]func(){
 		writeBadly()
 		serveActor()
 	},
+	"relaying": func() {
+		plug.Serve("actor", actorConfig{Script: "idle"}, newActor, plug.WithRelay())
+	},
 	"host": runHost,
 }
 
@@ -162,6 +165,8 @@ var scripts = map[string]script{
 		fmt.Println("this goes nowhere near the handshake")
 		return nil
 	},
+	"relay": playRelay,
+	"deaf":  playDeaf,
 	"paced": playPaced,
 	"flood": playFlood,
 	"wait for drain": func(ctx context.Context, _ actorConfig, _ adapter.Env, sink adapter.Sink) error {
