@@ -19,6 +19,12 @@
 // A change of language, of format or of the speaker's participant rotates the stream at
 // its position. What was decided, and why, goes to the call's log at debug level.
 //
+// A conversation may be a client's own (Conversation.Foreign): then it and its participants
+// are only looked up, streams open with the client's first message, and every response goes
+// back to the client's stream that brought the audio, with that stream's offsets. Unary
+// calls of clients are relayed as they are (Pool.Relay), after a look at every resource
+// that they name (ReadUnary, Google.Contains).
+//
 // The package reads audio through the Audio interface and tells it what became of
 // each sample. It leaves to others which call belongs to which conversation
 // (core/call), how audio is kept (core/tape) and who sees the words (core/redact).

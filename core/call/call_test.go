@@ -267,6 +267,7 @@ func TestCallIsHeard(t *testing.T) {
 		if got[0] != event.CallStarted || got[len(got)-1] != event.CallEnded {
 			t.Errorf("the log begins with %s and ends with %s", got[0], got[len(got)-1])
 		}
+		synctest.Wait() // the manager counts the end after the log's
 		if s := c.Summary(); s.State != Ended || s.Ended.IsZero() || h.Stats().Live != 0 {
 			t.Errorf("Summary() = %+v, %d live; want it ended", s, h.Stats().Live)
 		}

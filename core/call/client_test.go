@@ -65,7 +65,13 @@ func (h *host) openClient(t *testing.T, conversation, participant string) (adapt
 	return l, &speaker{leg: l, track: "audio", stream: 1}
 }
 
-func relaying(c *Config) { c.Routes[0].Relay = []string{"calls"} }
+// relaying adds a route that lets clients in, behind one for others.
+func relaying(c *Config) {
+	others, ours := c.Routes[0], c.Routes[0]
+	others.Match.Adapter = "others"
+	ours.Relay = []string{"calls"}
+	c.Routes = []Route{others, ours}
+}
 
 // A client's conversation survives a crash of the host as others do, and stays the
 // client's: nobody makes a participant, and nobody completes it.

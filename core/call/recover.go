@@ -78,6 +78,9 @@ func (m *Manager) takeUp(ctx context.Context, p *predecessor) error {
 	}
 	route := slices.IndexFunc(m.cfg.Routes, func(r Route) bool {
 		g := r.Google
+		if p.Foreign != "" && (len(r.Relay) == 0 || r.Match.Adapter != "" && r.Match.Adapter != p.Adapter) {
+			return false // its client could not go on
+		}
 		return g.Project == p.Project && g.Location == p.Location && g.Endpoint == p.Endpoint && g.QuotaProject == p.QuotaProject
 	})
 	if route < 0 {
