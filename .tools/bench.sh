@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs all benchmarks, then patchbay beside the plain relay. With arguments, which go to
+# Runs all benchmarks, then patchbay beside the plain relay, then its adapters beside each
+# other. With arguments, which go to
 # go test, it runs benchmarks alone: without a package among them those of all, without
 # -bench every one.
 set -eu
@@ -15,4 +16,6 @@ for arg; do
 done
 # shellcheck disable=SC2086 # words on purpose
 go test -run '^$' -benchmem $bench "$@" $packages
-[ -z "$all" ] || go run ./examples/relay/compare
+[ -n "$all" ] || exit 0
+go run ./examples/relay/compare
+go run ./examples/relay/compare --systems patchbay,five9,native --calls 100 --rounds 3 --duration 20s

@@ -55,7 +55,7 @@ func (b *bench) measure(ctx context.Context, s system, calls int) (r result, err
 		return r, err
 	}
 	b.counter.reset()
-	sim := b.simulate(ctx, p, calls)
+	sim := b.simulate(ctx, s, p, calls)
 	defer sim.stop()
 	begun := time.Now()
 	if err := b.counter.awaitStreams(ctx, 2*calls, sim.done); err != nil {
@@ -136,12 +136,12 @@ func (s *simulation) stop() {
 }
 
 // simulate begins to play the calls.
-func (b *bench) simulate(ctx context.Context, p *process, calls int) *simulation {
+func (b *bench) simulate(ctx context.Context, of system, p *process, calls int) *simulation {
 	ctx, hangUp := context.WithCancel(ctx)
 	s := &simulation{done: make(chan struct{}), hangUp: hangUp}
-	cmd := exec.CommandContext(ctx, b.plugin, "simulate", "--stream", p.stream, "--connect", "http://"+p.address,
-		"--account", account, "--auth-token", "env:SIM_TOKEN", "--secret", "env:SIM_SECRET", "--coded", "--json",
-		"--calls", fmt.Sprint(calls), "--ramp", (time.Duration(calls) * rampPerCall).String(), "--duration", b.duration.String())
+	args := append([]string{"simulate", "--coded", "--json", "--calls", fmt.Sprint(calls),
+		"--ramp", (time.Duration(calls) * rampPerCall).String(), "--duration", b.duration.String()}, doors[of].simulate(p)...)
+	cmd := exec.CommandContext(ctx, b.plugin(of), args...)
 	cmd.Env = []string{"SIM_TOKEN=" + authToken, "SIM_SECRET=" + streamSecret}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -162,7 +162,7 @@ patchbay_handover_seconds_sum 3
 
 func TestFlags(t *testing.T) {
 	bin := t.TempDir()
-	for _, name := range []string{"patchbay", "patchbay-adapter-twilio"} {
+	for _, name := range []string{"patchbay", "patchbay-adapter-twilio", "patchbay-adapter-five9"} {
 		if err := os.WriteFile(filepath.Join(bin, name), nil, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -172,11 +172,13 @@ func TestFlags(t *testing.T) {
 		want string // of the error; empty is none
 	}{
 		"defaults":       {nil, ""},
-		"one of the two": {[]string{"--only", "relay"}, ""},
+		"one of the two": {[]string{"--systems", "relay"}, ""},
+		"two doors":      {[]string{"--systems", "patchbay,five9"}, ""},
+		"twice":          {[]string{"--systems", "relay,relay"}, "--systems"},
 		"no number":      {[]string{"--calls", "50,x"}, "--calls"},
 		"too many calls": {[]string{"--calls", "5000"}, "--calls"},
 		"too short":      {[]string{"--duration", "1s"}, "--duration"},
-		"no such system": {[]string{"--only", "other"}, "--only"},
+		"no such system": {[]string{"--systems", "other"}, "--systems"},
 		"no recogniser":  {[]string{"--recogniser", "best"}, "--recogniser"},
 		"not built":      {[]string{"--bin", "/nowhere"}, "build"},
 		"a stray word":   {[]string{"now"}, "unexpected"},

@@ -13,6 +13,7 @@ import (
 	"github.com/patchbay/patchbay/core/emulator"
 	"github.com/patchbay/patchbay/core/emulator/hear"
 	"github.com/patchbay/patchbay/core/media"
+	"github.com/patchbay/patchbay/core/media/probe"
 )
 
 // counter is the Agent Assist of all runs: an emulator without quotas, which counts
@@ -22,6 +23,7 @@ type counter struct {
 	addr   string
 	clock  *clock
 	stop   func() error
+	before map[string]bool // conversations of earlier runs, by name
 }
 
 func recogniser(name string) (hear.Recognizer, error) {
@@ -63,7 +65,18 @@ func newCounter(name string) (*counter, error) {
 
 func (c *counter) close() error { return c.stop() }
 
-func (c *counter) reset() { c.clock.reset() }
+func (c *counter) reset() {
+	c.clock.reset()
+	c.before = make(map[string]bool)
+	for _, a := range c.server.Account().Conversations {
+		c.before[a.Name] = true
+	}
+}
+
+// conversations are those since reset.
+func (c *counter) conversations() []emulator.ConversationAccount {
+	return slices.DeleteFunc(c.server.Account().Conversations, func(a emulator.ConversationAccount) bool { return c.before[a.Name] })
+}
 
 func (c *counter) timing(on bool) {
 	c.clock.mu.Lock()
@@ -100,40 +113,34 @@ func (c *counter) awaitStreams(ctx context.Context, n int, simulated <-chan stru
 // awaitCompletion returns when the conversation of each call is completed.
 func (c *counter) awaitCompletion(ctx context.Context, r adapter.SimReport) error {
 	return every(ctx, "conversations completed", func() bool {
-		a := byID(c.server.Account())
-		return !slices.ContainsFunc(r.Calls, func(call adapter.SimCall) bool { return !a[call.Call].Completed })
+		completed := 0
+		for _, a := range c.conversations() {
+			if a.Completed {
+				completed++
+			}
+		}
+		return completed >= len(r.Calls)
 	}, nil)
 }
 
-func byID(a emulator.Account) map[string]emulator.ConversationAccount {
-	m := make(map[string]emulator.ConversationAccount, len(a.Conversations))
-	for _, c := range a.Conversations {
-		m[c.Name[len(c.Name)-sidLength:]] = c
-	}
-	return m
-}
-
-const sidLength = 34 // of a Call SID, which is the conversation's id
-
 // account compares what the simulator sent with what was heard.
 func (c *counter) account(report adapter.SimReport, r *result) {
-	heard := byID(c.server.Account())
 	for _, call := range report.Calls {
 		if call.Error != "" {
 			r.FailedCalls++
 		}
-		sent, distinct := int64(0), int64(0)
 		for _, t := range call.Tracks {
-			sent += t.Frames
+			r.Sent += t.Samples / probe.BlockSamples
 		}
-		for _, p := range heard[call.Call].Participants {
+	}
+	r.Lost = r.Sent
+	for _, a := range c.conversations() {
+		for _, p := range a.Participants {
 			for _, b := range p.Blocks {
-				distinct += int64(b.Distinct)
+				r.Lost -= int64(b.Distinct)
 				r.Doubled += int64(b.Duplicates)
 			}
 		}
-		r.Sent += sent
-		r.Lost += sent - distinct
 	}
 	late := c.clock.lateness()
 	if n := len(late); n > 0 {

@@ -1,7 +1,7 @@
-// Command compare measures what patchbay costs beside the plain relay of this folder.
-// It runs the two in turn, A B A B, each as processes of their own, lets the Twilio
-// simulator play the same calls to both, and is itself the one Agent Assist emulator
-// that hears them and counts. Processor time and memory come from the operating
+// Command compare measures what patchbay costs beside the plain relay of this folder,
+// and its adapters beside each other. It runs them in turn, A B A B, each as processes
+// of their own, lets the simulators play like calls to them, and is itself the one
+// Agent Assist emulator that hears them and counts. Processor time and memory come from the operating
 // system (/proc: Linux only). Everything stays on this machine's loopback.
 package main
 
@@ -16,18 +16,21 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-const help = `Measures patchbay (host and plugin) against the plain relay, in turn.
+const help = `Measures patchbay (host and plugin) against the plain relay, or its adapters against
+each other, in turn.
 
   --calls LIST       two-track calls at a time (50,150,300)
-  --rounds N         of each load; a round is both systems once (5)
+  --rounds N         of each load; a round is each system once (5)
   --duration D       of each call (30s)
-  --only SYSTEM      relay or patchbay alone
+  --systems LIST     relay, patchbay (behind Twilio's adapter, as the relay), five9,
+                     native; ratios are to the first (relay,patchbay)
   --recogniser NAME  what the emulator understands: none (it only counts), coded
   --no-spool         keep all audio in memory
   --extra YAML       lines appended to the host's configuration
@@ -37,16 +40,16 @@ const help = `Measures patchbay (host and plugin) against the plain relay, in tu
 `
 
 type options struct {
-	calls            []int
-	rounds           int
-	duration         time.Duration
-	systems          []system
-	recogniser       string
-	noSpool          bool
-	extra            string
-	patchbay, plugin string
-	relay            string
-	asJSON           bool
+	calls         []int
+	rounds        int
+	duration      time.Duration
+	systems       []system
+	recogniser    string
+	noSpool       bool
+	extra         string
+	bin, patchbay string
+	relay         string
+	asJSON        bool
 }
 
 func main() {
@@ -68,17 +71,17 @@ func main() {
 }
 
 func parse(args []string) (o options, err error) {
-	var calls, only, bin string
+	var calls, systems string
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&calls, "calls", "50,150,300", "")
 	f.IntVar(&o.rounds, "rounds", 5, "")
 	f.DurationVar(&o.duration, "duration", 30*time.Second, "")
-	f.StringVar(&only, "only", "", "")
+	f.StringVar(&systems, "systems", "relay,patchbay", "")
 	f.StringVar(&o.recogniser, "recogniser", "none", "")
 	f.BoolVar(&o.noSpool, "no-spool", false, "")
 	f.StringVar(&o.extra, "extra", "", "")
-	f.StringVar(&bin, "bin", "bin", "")
+	f.StringVar(&o.bin, "bin", "bin", "")
 	f.StringVar(&o.relay, "relay", "", "")
 	f.BoolVar(&o.asJSON, "json", false, "")
 	if err := f.Parse(args); err != nil {
@@ -99,23 +102,31 @@ func parse(args []string) (o options, err error) {
 		return o, errors.New("--rounds: want 1 or more")
 	case o.duration < minDuration:
 		return o, fmt.Errorf("--duration %v: want %v or more, for there is something to measure", o.duration, minDuration)
-	case only == "":
-		o.systems = []system{relaySystem, patchbaySystem}
-	case only == string(relaySystem), only == string(patchbaySystem):
-		o.systems = []system{system(only)}
-	default:
-		return o, fmt.Errorf("--only %q: want %s or %s", only, relaySystem, patchbaySystem)
 	}
 	if _, err := recogniser(o.recogniser); err != nil {
 		return o, err
 	}
-	o.patchbay, o.plugin = filepath.Join(bin, "patchbay"), filepath.Join(bin, "patchbay-adapter-twilio")
-	for _, file := range []string{o.patchbay, o.plugin} {
+	o.patchbay = filepath.Join(o.bin, "patchbay")
+	files := []string{o.patchbay}
+	for word := range strings.SplitSeq(systems, ",") {
+		s := system(word)
+		if _, ok := doors[s]; !ok || slices.Contains(o.systems, s) {
+			return o, fmt.Errorf("--systems %q: want some of %s, %s, %s, %s, each once", systems, relaySystem, patchbaySystem, five9System, nativeSystem)
+		}
+		o.systems = append(o.systems, s)
+		files = append(files, o.plugin(s))
+	}
+	for _, file := range files {
 		if _, err := os.Stat(file); err != nil {
 			return o, fmt.Errorf("%w; build it with go tool task build", err)
 		}
 	}
 	return o, nil
+}
+
+// plugin is the file of a system's plugin, which has its simulator.
+func (o options) plugin(s system) string {
+	return filepath.Join(o.bin, "patchbay-adapter-"+doors[s].plugin)
 }
 
 // compare runs all rounds and prints what came out.

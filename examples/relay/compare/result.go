@@ -87,9 +87,9 @@ type summary struct {
 	Idle        spread  `json:"machine_idle"`
 	// Growth is the CPU of a call's second divided by that at the lowest load.
 	Growth float64 `json:"cpu_ratio_to_lowest_load"`
-	// Ratio is patchbay's CPU of whole calls divided by the relay's, round by round: on a
-	// machine that is too busy, part of the work comes after the calls have talked.
-	Ratio *spread `json:"cpu_ratio_to_relay,omitempty"`
+	// Ratio is the CPU of whole calls divided by that of the first system, round by round:
+	// on a machine that is too busy, part of the work comes after the calls have talked.
+	Ratio *spread `json:"cpu_ratio_to_first,omitempty"`
 }
 
 // spread is a median with the extremes.
@@ -155,10 +155,10 @@ func summarise(runs []result) (out []summary) {
 		if i := slices.IndexFunc(out, func(o summary) bool { return o.System == k.system }); i >= 0 && out[i].CPU.Median > 0 {
 			s.Growth = s.CPU.Median / out[i].CPU.Median
 		}
-		if relays := groups[key{k.calls, relaySystem}]; k.system == patchbaySystem && len(relays) == len(g) {
+		if first := groups[key{k.calls, runs[0].System}]; k.system != runs[0].System && len(first) == len(g) {
 			var v []float64
 			for i, r := range g {
-				v = append(v, r.WholeMs/relays[i].WholeMs)
+				v = append(v, r.WholeMs/first[i].WholeMs)
 			}
 			ratio := spreadOf(v)
 			s.Ratio = &ratio
@@ -170,7 +170,7 @@ func summarise(runs []result) (out []summary) {
 
 func printTable(w io.Writer, runs []result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(t, "calls\tsystem\tCPU ms a call\tof the relay's\tms a call-second\tof the lowest load's\tRSS MB\tKB a call\tblocks lost\thandover p99 ms\tlate p99 ms\tidle\t")
+	_, _ = fmt.Fprintln(t, "calls\tsystem\tCPU ms a call\tof the first's\tms a call-second\tof the lowest load's\tRSS MB\tKB a call\tblocks lost\thandover p99 ms\tlate p99 ms\tidle\t")
 	for _, s := range summarise(runs) {
 		ratio, handover, late, talking, growth := "", "", "machine too busy", "machine too busy", ""
 		if s.Ratio != nil {

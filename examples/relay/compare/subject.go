@@ -10,35 +10,10 @@ import (
 	"time"
 )
 
-// system is one of the two that are compared.
-type system string
-
-const (
-	relaySystem    system = "relay"
-	patchbaySystem system = "patchbay"
-)
-
-// The simulated account. Nothing here is a secret: it exists on loopback for the
-// length of a run.
-const (
-	account      = "AC00000000000000000000000000000001"
-	authToken    = "00000000000000000000000000000000"
-	streamSecret = "compare0stream0secret0000"
-)
-
 const hostConfig = `
 api: {listen: "%s"}
 google: {project: local, location: global, endpoint: "%s", insecure: true, quotas: {stream_starts: -1}} # as the relay: it knows none
-adapters:
-  - name: twilio
-    plugin: twilio
-    listen: {http: "%s"}
-    settings:
-      public_url: "http://localhost/twilio"
-      accounts:
-        - {sid: %s, auth_token: "env:COMPARE_TOKEN", stream_secrets: ["env:COMPARE_SECRET"]}
-routes:
-  - {match: {}, profile: demo}
+%s
 limits: {calls: 2000, grace: 500ms}
 spool: {dir: "%s", off: %t}
 log: {level: warn}
@@ -48,8 +23,7 @@ log: {level: warn}
 // process is a system that runs.
 type process struct {
 	cmd     *exec.Cmd
-	address string // where Twilio connects
-	stream  string // URL that the simulator asks for and signs
+	address string // where the vendor connects
 	metrics string // URL of its metrics; empty for the relay, which has none
 	output  string // file with what it says
 	end     context.CancelFunc
@@ -82,7 +56,6 @@ func (b *bench) command(ctx context.Context, s system, p *process) (probe string
 		return "", err
 	}
 	if s == relaySystem {
-		p.stream = "ws://localhost/stream"
 		p.cmd = exec.CommandContext(ctx, b.relay, "-listen", p.address, "-endpoint", b.counter.addr)
 		return "http://" + p.address + "/", nil
 	}
@@ -91,11 +64,11 @@ func (b *bench) command(ctx context.Context, s system, p *process) (probe string
 		return "", err
 	}
 	file := b.path("patchbay.yml")
-	text := fmt.Sprintf(hostConfig, api, b.counter.addr, p.address, account, b.path("spool"), b.noSpool, b.extra)
+	text := fmt.Sprintf(hostConfig, api, b.counter.addr, doors[s].config(p.address), b.path("spool"), b.noSpool, b.extra)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return "", err
 	}
-	p.stream, p.metrics = "ws://localhost/twilio/stream", "http://"+api+"/metrics"
+	p.metrics = "http://" + api + "/metrics"
 	p.cmd = exec.CommandContext(ctx, b.patchbay, "run", "-c", file)
 	return "http://" + api + "/readyz", nil
 }
