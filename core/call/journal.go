@@ -29,6 +29,7 @@ type head struct {
 	To         string                         `json:"to,omitempty"`
 	Started    time.Time                      `json:"started"`
 	Wanted     string                         `json:"wanted"`
+	Route      int                            `json:"route"`
 	Paused     bool                           `json:"paused,omitempty"` // from its start
 	ThirdVoice ThirdVoice                     `json:"third_voice,omitempty"`
 	Roles      map[media.TrackID]adapter.Role `json:"roles,omitempty"`
@@ -55,7 +56,7 @@ func (c *Call) head() head {
 	defer c.mu.Unlock()
 	return head{
 		ID: c.id, Adapter: c.key.adapter, Account: c.key.account, Key: c.key.key, Tenant: c.tenant,
-		From: string(c.from), To: string(c.to), Started: c.started, Wanted: c.wanted,
+		From: string(c.from), To: string(c.to), Started: c.started, Wanted: c.wanted, Route: c.route,
 		Paused: c.callParams.paused, ThirdVoice: c.thirdVoice, Roles: c.roles,
 		Project: v.Google.Project, Location: v.Google.Location, Endpoint: v.Google.Endpoint, QuotaProject: v.Google.QuotaProject,
 		Conversation: v.ID, Profile: v.Profile, Language: v.Language, Model: v.Model, Transport: v.Transport,

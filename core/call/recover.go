@@ -68,6 +68,21 @@ func (p *predecessor) discard() {
 	}
 }
 
+// fits reports whether a route leads to the call's conversation, with credentials that
+// are for such calls.
+func (p *predecessor) fits(r Route) bool {
+	for _, f := range [][2]string{{r.Match.Adapter, p.Adapter}, {r.Match.Tenant, p.Tenant}, {r.Match.Account, p.Account}} {
+		if f[0] != "" && f[0] != f[1] {
+			return false
+		}
+	}
+	if p.Foreign != "" && len(r.Relay) == 0 {
+		return false // its client could not go on
+	}
+	g := r.Google
+	return g.Project == p.Project && g.Location == p.Location && g.Endpoint == p.Endpoint && g.QuotaProject == p.QuotaProject
+}
+
 // takeUp makes a live call of what an earlier process left of it.
 func (m *Manager) takeUp(ctx context.Context, p *predecessor) error {
 	m.mu.Lock()
@@ -76,13 +91,10 @@ func (m *Manager) takeUp(ctx context.Context, p *predecessor) error {
 	if m.live[key] != nil {
 		return errors.New("another call has its key")
 	}
-	route := slices.IndexFunc(m.cfg.Routes, func(r Route) bool {
-		g := r.Google
-		if p.Foreign != "" && (len(r.Relay) == 0 || r.Match.Adapter != "" && r.Match.Adapter != p.Adapter) {
-			return false // its client could not go on
-		}
-		return g.Project == p.Project && g.Location == p.Location && g.Endpoint == p.Endpoint && g.QuotaProject == p.QuotaProject
-	})
+	route := p.Route // unless the configuration has changed
+	if route >= len(m.cfg.Routes) || !p.fits(m.cfg.Routes[route]) {
+		route = slices.IndexFunc(m.cfg.Routes, p.fits)
+	}
 	if route < 0 {
 		return fmt.Errorf("no route leads to its project %s any more; Google ends its conversation %s after a day", p.Project, p.Conversation)
 	}

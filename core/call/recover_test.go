@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/patchbay/patchbay/core/adapter"
+	"github.com/patchbay/patchbay/core/assist"
 	"github.com/patchbay/patchbay/core/event"
 	"github.com/patchbay/patchbay/core/tape/spool"
 )
@@ -511,5 +512,41 @@ func TestStoppedHostLeavesItsAudio(t *testing.T) {
 			}
 		}
 		wantSettled(t, c)
+	})
+}
+
+// A call goes on by the route that it had, never by one that is for others.
+func TestRecoveredCallKeepsItsRoute(t *testing.T) {
+	google := assist.Google{Project: "p"}
+	p := &predecessor{head: head{Adapter: "a", Account: "acc", Tenant: "acme", Project: "p"}}
+	for _, tt := range []struct {
+		name  string
+		match Match
+		want  bool
+	}{
+		{"everybody's", Match{}, true},
+		{"its own", Match{Adapter: "a", Tenant: "acme", Account: "acc"}, true},
+		{"another adapter's", Match{Adapter: "b"}, false},
+		{"another tenant's", Match{Tenant: "other"}, false},
+		{"another account's", Match{Account: "other"}, false},
+	} {
+		if got := p.fits(Route{Match: tt.match, Google: google}); got != tt.want {
+			t.Errorf("%s: fits = %t; want %t", tt.name, got, tt.want)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		two := func(c *Config) { // the second is the call's: its number decides
+			c.Routes = append([]Route{c.Routes[0]}, c.Routes...)
+			c.Routes[0].Match.To = "+15550999"
+		}
+		dir := t.TempDir()
+		h := newSpooledHost(t, dir, two)
+		l := h.open(t, "CA1", "leg")
+		say(t, 5*time.Second, join(t, l, "inbound", customer, 1))
+		c := h.successor(t, h.crash(t, dir), 1, two).find(t, "CA1")
+		if got := c.Info().Route; got != 1 {
+			t.Errorf("the call goes on by route %d; want 1", got)
+		}
+		untilEnded(t, c)
 	})
 }
