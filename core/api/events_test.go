@@ -278,6 +278,7 @@ func TestDebugEvents(t *testing.T) {
 	p.say("inbound", "amber", "basil", "cedar")
 	p.waitKind(event.SuggestionOffered)
 	p.hangUp()
+	p.waitOver()
 	for _, debug := range []bool{false, true} {
 		var got, want []uint64
 		decisions := 0

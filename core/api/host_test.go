@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -219,6 +220,23 @@ func (p *phone) wait(what string, fits func(event.Event) bool) event.Event {
 func (p *phone) waitKind(kind event.Kind) event.Event {
 	p.t.Helper()
 	return p.wait(string(kind), func(e event.Event) bool { return e.Kind == kind })
+}
+
+// waitOver returns when the log is closed.
+func (p *phone) waitOver() {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	for seq := uint64(0); ; {
+		events, err := p.call.Events().Next(ctx, seq, 0)
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			p.t.Fatalf("waiting for the end of the log: %v; log: %v", err, kinds(p.call.Events().Since(0, 0)))
+		}
+		seq = events[len(events)-1].Seq
+	}
 }
 
 func kinds(events []event.Event) string {

@@ -80,8 +80,10 @@ func TestCopiesAreHeardOnce(t *testing.T) {
 	}
 	account, _ := r.emulator.Account().Conversation(i.Conversation)
 	for _, role := range []string{"END_USER", "HUMAN_AGENT"} {
-		if heard := account.Role(role); len(heard) != 1 || len(heard[0].Blocks) != 1 || heard[0].Blocks[0].Duplicates > 0 || heard[0].Blocks[0].Distinct < 149 {
-			t.Errorf("%s heard %+v; want each of 150 blocks once, save one at the change", role, heard)
+		// When the copy that is heard ends, the other takes its place; by as much as one is
+		// behind or ahead, the last blocks are heard twice or not at all.
+		if heard := account.Role(role); len(heard) != 1 || len(heard[0].Blocks) != 1 || heard[0].Blocks[0].Duplicates > 5 || heard[0].Blocks[0].Distinct < 145 {
+			t.Errorf("%s heard %+v; want each of 150 blocks once, save up to five at the change", role, heard)
 		}
 	}
 }
