@@ -3,20 +3,14 @@ package sim
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/patchbay/patchbay/adapters/internal/simcmd"
 	"github.com/patchbay/patchbay/core/adapter"
-	"github.com/patchbay/patchbay/core/media/probe"
 )
 
 const usage = `Plays Five9: streams calls to a patchbay as VoiceStream would, and reports what it sent.
@@ -71,92 +65,33 @@ How a call goes:
 // Main is the simulator as a command. It returns 0 when every call went well, 1 when
 // one did not, 2 for a wrong command line.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	c, err := parseFlags(args, stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		_, _ = io.WriteString(stdout, usage)
-		return 0
-	}
+	f := simcmd.NewFlags(stderr)
+	o, validate, err := parseFlags(f, args)
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "%v\nSee --help.\n", err)
-		return 2
+		return simcmd.Usage(err, usage, stdout, stderr)
 	}
-	o := &c.Options
-	var mu sync.Mutex // steps come from several goroutines
-	o.Observe = func(s Step) {
-		mu.Lock()
-		defer mu.Unlock()
-		if o.Calls <= 3 || s.Kind == StepError {
-			_, _ = fmt.Fprintf(stderr, "%s  %-7s %s\n", s.Call, s.Kind, s.Text)
-		}
-	}
-	if c.validate {
+	show := simcmd.Steps(stderr, o.Calls)
+	o.Observe = func(s Step) { show(s.Call, string(s.Kind), s.Text, s.Kind == StepError) }
+	if validate {
 		if err := (Events{URL: o.EventsURL}).Validate(ctx, o.TrustToken); err != nil {
 			_, _ = fmt.Fprintf(stderr, "Five9 would not save the subscription: %v\n", err)
 			return 1
 		}
 	}
-	begun := time.Now()
-	report, err := Run(ctx, *o)
-	if errors.Is(err, ErrOptions) {
-		_, _ = fmt.Fprintf(stderr, "%v\nSee --help.\n", err)
-		return 2
-	}
-	failed := summary(stderr, report, cmp.Or(o.Rate, 8000), time.Since(begun))
-	if c.asJSON {
-		if err := json.NewEncoder(stdout).Encode(report); err != nil {
-			_, _ = fmt.Fprintln(stderr, err)
-			return 1
-		}
-	}
-	if err != nil || failed > 0 {
-		return 1
-	}
-	return 0
+	return f.Play(ctx, stdout, stderr, ErrOptions, cmp.Or(o.Rate, 8000), "message", func(ctx context.Context) (adapter.SimReport, error) {
+		return Run(ctx, o)
+	})
 }
 
-func summary(w io.Writer, r adapter.SimReport, rate int, took time.Duration) (failed int) {
-	frames, samples := int64(0), int64(0)
-	for _, c := range r.Calls {
-		if c.Error != "" {
-			failed++
-		}
-		for _, t := range c.Tracks {
-			frames += t.Frames
-			samples += t.Samples
-		}
-	}
-	_, _ = fmt.Fprintf(w, "%s, %d failed; sent %s, %v of audio, in %v\n", counted(len(r.Calls), "call"), failed,
-		counted(frames, "message"), time.Duration(samples)*time.Second/time.Duration(rate), took.Round(time.Millisecond))
-	return failed
-}
-
-// counted is "1 call", "2 calls".
-func counted[N int | int64](n N, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
-}
-
-// command is a command line.
-type command struct {
-	Options
-	asJSON, validate bool
-}
-
-func parseFlags(args []string, stderr io.Writer) (c command, err error) {
-	var wav, tones, token, key, ca, certFile, keyFile, encoding, legs, tokenIn string
-	var coded, secure bool
-	o := &c.Options
-	f := flag.NewFlagSet("simulate", flag.ContinueOnError)
-	f.SetOutput(stderr)
-	f.Usage = func() {}
+func parseFlags(f *simcmd.Flags, args []string) (o Options, validate bool, err error) {
+	var token, key, ca, certFile, keyFile, encoding, legs, tokenIn string
+	var secure bool
 	for _, s := range []struct {
 		name string
 		to   *string
 	}{
 		{"target", &o.Target}, {"events", &o.EventsURL}, {"domain", &o.Domain}, {"campaign", &o.Campaign}, {"skill", &o.Skill}, {"agent", &o.Agent},
-		{"from", &o.From}, {"to", &o.To}, {"wav", &wav}, {"tones", &tones}, {"token", &token}, {"api-key", &key}, {"ca", &ca}, {"cert", &certFile},
+		{"from", &o.From}, {"to", &o.To}, {"token", &token}, {"api-key", &key}, {"ca", &ca}, {"cert", &certFile},
 		{"key", &keyFile}, {"encoding", &encoding}, {"legs", &legs}, {"token-in", &tokenIn},
 	} {
 		f.StringVar(s.to, s.name, "", "")
@@ -165,8 +100,8 @@ func parseFlags(args []string, stderr io.Writer) (c command, err error) {
 		name string
 		to   *bool
 	}{
-		{"tls", &secure}, {"validate", &c.validate}, {"late-events", &o.LateEvents}, {"coded", &coded}, {"odd", &o.Odd}, {"reconnect", &o.Reconnect},
-		{"abrupt", &o.Abrupt}, {"hasty", &o.Hasty}, {"untimed", &o.Untimed}, {"json", &c.asJSON},
+		{"tls", &secure}, {"validate", &validate}, {"late-events", &o.LateEvents}, {"odd", &o.Odd}, {"reconnect", &o.Reconnect},
+		{"abrupt", &o.Abrupt}, {"hasty", &o.Hasty}, {"untimed", &o.Untimed},
 	} {
 		f.BoolVar(b.to, b.name, false, "")
 	}
@@ -174,65 +109,48 @@ func parseFlags(args []string, stderr io.Writer) (c command, err error) {
 		name string
 		to   *time.Duration
 	}{
-		{"duration", &o.Duration}, {"chunk", &o.Chunk}, {"late", &o.Late}, {"hold-after", &o.HoldAfter}, {"hold-for", &o.HoldFor},
-		{"drop-after", &o.DropAfter}, {"ramp", &o.Ramp},
+		{"chunk", &o.Chunk}, {"late", &o.Late}, {"hold-after", &o.HoldAfter}, {"hold-for", &o.HoldFor},
+		{"drop-after", &o.DropAfter},
 	} {
 		f.DurationVar(d.to, d.name, 0, "")
 	}
 	f.IntVar(&o.Connections, "connections", 0, "")
 	f.IntVar(&o.Rate, "rate", 0, "")
-	f.IntVar(&o.Calls, "calls", 1, "")
 	f.Int64Var(&o.FirstCall, "call", 0, "")
-	f.Float64Var(&o.Speed, "speed", 1, "")
 	f.Func("subscription", "", func(s string) error { o.Copies = append(o.Copies, s); return nil })
-	o.Variables = map[string]string{}
-	f.Func("var", "", func(s string) error {
-		name, value, ok := strings.Cut(s, "=")
-		if !ok || name == "" {
-			return errors.New("write NAME=VALUE")
-		}
-		o.Variables[name] = value
-		return nil
-	})
+	o.Variables = f.Pairs("var")
 	if err := f.Parse(args); err != nil {
-		return c, err
+		return o, false, err
 	}
-	if f.NArg() > 0 {
-		return c, fmt.Errorf("unexpected argument %q", f.Arg(0))
-	}
+	o.Calls, o.Ramp, o.Speed = f.Calls, f.Ramp, f.Speed
 	o.TokenIn = TokenIn(tokenIn)
-	if o.TrustToken, err = resolve("--token", token); err != nil {
-		return c, err
+	if o.TrustToken, err = simcmd.Secret("--token", token); err != nil {
+		return o, validate, err
 	}
-	if o.APIKey, err = resolve("--api-key", key); err != nil {
-		return c, err
+	if o.APIKey, err = simcmd.Secret("--api-key", key); err != nil {
+		return o, validate, err
 	}
-	if c.validate && o.EventsURL == "" {
-		return c, errors.New("--validate asks the URL of --events")
+	if validate && o.EventsURL == "" {
+		return o, validate, errors.New("--validate asks the URL of --events")
 	}
-	if o.TLS, err = tlsOf(secure, ca, certFile, keyFile); err != nil {
-		return c, err
+	if o.TLS, err = simcmd.ClientTLS(secure, ca, certFile, keyFile); err != nil {
+		return o, validate, err
 	}
 	switch encoding {
 	case "", "LINEAR16":
 	case "MULAW":
 		o.MuLaw = true
 	default:
-		return c, fmt.Errorf("--encoding: %q is neither LINEAR16 nor MULAW", encoding)
+		return o, validate, fmt.Errorf("--encoding: %q is neither LINEAR16 nor MULAW", encoding)
 	}
 	if o.Legs, err = parseLegs(legs); err != nil {
-		return c, err
+		return o, validate, err
 	}
-	switch {
-	case wav != "" && tones != "" || coded && (wav != "" || tones != ""):
-		return c, errors.New("--coded, --wav and --tones exclude each other")
-	case wav != "":
-		o.Audio, o.Rate, err = WAV(wav)
-	case tones != "":
-		o.Duration, o.Rate = cmp.Or(o.Duration, DefaultDuration), cmp.Or(o.Rate, 8000)
-		o.Audio, err = parseTones(tones, o.Rate)
+	sound, err := f.Sound(cmp.Or(o.Rate, 8000))
+	if o.Duration = f.Duration; sound != nil {
+		o.Audio, o.Rate = play(sound), sound.Rate
 	}
-	return c, err
+	return o, validate, err
 }
 
 func parseLegs(s string) (legs []Leg, err error) {
@@ -250,66 +168,4 @@ func parseLegs(s string) (legs []Leg, err error) {
 		}
 	}
 	return legs, nil
-}
-
-func tlsOf(on bool, ca, certFile, keyFile string) (*tls.Config, error) {
-	if !on {
-		return nil, nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if ca != "" {
-		b, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("--ca: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(b) {
-			return nil, fmt.Errorf("--ca: %s holds no certificate", ca)
-		}
-	}
-	if certFile != "" {
-		own, err := tls.LoadX509KeyPair(certFile, keyFile)
-		if err != nil {
-			return nil, fmt.Errorf("--cert: %w", err)
-		}
-		c.Certificates = []tls.Certificate{own}
-	}
-	return c, nil
-}
-
-func parseTones(s string, rate int) (Audio, error) {
-	customer, agent, _ := strings.Cut(s, "/")
-	lists := [2][]string{}
-	known := map[string]bool{}
-	for _, w := range probe.Words() {
-		known[w] = true
-	}
-	for i, list := range []string{customer, cmp.Or(agent, customer)} {
-		for w := range strings.SplitSeq(list, ",") {
-			if !known[w] {
-				return nil, fmt.Errorf("--tones: %q is none of %s", w, strings.Join(probe.Words(), " "))
-			}
-			lists[i] = append(lists[i], w)
-		}
-	}
-	return Tones(rate, lists[0], lists[1]), nil
-}
-
-// resolve reads a secret by reference, so that it is never on a command line.
-func resolve(name, ref string) (string, error) {
-	switch kind, where, _ := strings.Cut(ref, ":"); {
-	case ref == "":
-		return "", nil
-	case kind == "env" && os.Getenv(where) != "":
-		return os.Getenv(where), nil
-	case kind == "env":
-		return "", fmt.Errorf("%s: the environment variable %s is not set", name, where)
-	case kind == "file":
-		b, err := os.ReadFile(where)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", name, err)
-		}
-		return strings.TrimSpace(string(b)), nil
-	}
-	return "", fmt.Errorf("%s: refer to the secret by env:NAME or file:PATH", name)
 }

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/patchbay/patchbay/adapters/internal/simcmd"
 	"github.com/patchbay/patchbay/core/media"
 )
 
@@ -67,10 +68,11 @@ func TestAudioSources(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	audio, rate, err := WAV(path)
-	if err != nil || rate != 16000 {
-		t.Fatalf("WAV = %d Hz, %v", rate, err)
+	sound, err := simcmd.ReadWAV(path)
+	if err != nil || sound.Rate != 16000 {
+		t.Fatalf("ReadWAV = %+v, %v", sound, err)
 	}
+	audio := play(sound)
 	for n, want := range []bool{true, true, false} {
 		got, more := audio(nil, 0, Agent, n)
 		if more != want || more && (len(got) != 320 || got[0] != right[n*320]) {

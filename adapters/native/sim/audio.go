@@ -1,10 +1,9 @@
 package sim
 
 import (
-	"fmt"
-	"os"
 	"time"
 
+	"github.com/patchbay/patchbay/adapters/internal/simcmd"
 	"github.com/patchbay/patchbay/core/media"
 	"github.com/patchbay/patchbay/core/media/probe"
 )
@@ -47,54 +46,14 @@ func Coded() Audio {
 // Tones is audio of tone words, again and again: the first list from the customer, the
 // second from the agent. Each list must hold words of probe.Words.
 func Tones(customer, agent []string) Audio {
-	encode := func(words []string) []byte {
-		return media.AppendEncoded(nil, media.MuLaw, probe.AppendTones(nil, media.Telephony.Rate, words...))
-	}
-	return play([2][]byte{encode(customer), encode(agent)}, true)
+	return play(simcmd.Tones(media.Telephony.Rate, customer, agent))
 }
 
-// WAV is the audio of a recording at 8 kHz: left the customer, right the agent. Mono
-// leaves the agent silent.
-func WAV(path string) (Audio, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	w, err := media.ReadWAV(f)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if w.Rate != media.Telephony.Rate || len(w.Channels) > 2 {
-		return nil, fmt.Errorf("%s: %d channels at %d Hz; want 8000 Hz and two speakers: ffmpeg -i in.wav -ar 8000 -ac 2 out.wav", path, len(w.Channels), w.Rate)
-	}
-	both := [2][]byte{media.AppendEncoded(nil, media.MuLaw, w.Channels[0])}
-	if len(w.Channels) == 2 {
-		both[Agent] = media.AppendEncoded(nil, media.MuLaw, w.Channels[1])
-	}
-	return play(both, false), nil
-}
-
-// play cuts audio into messages; what is missing is silence.
-func play(both [2][]byte, again bool) Audio {
-	length := max(len(both[Customer]), len(both[Agent]))
+// play cuts a sound at 8 kHz into messages.
+func play(s *simcmd.Sound) Audio {
 	return func(dst []byte, _ int, who Speaker, n int) ([]byte, bool) {
-		from := n * messageBytes
-		if !again && from >= length {
-			return dst, false
-		}
-		for i := from; i < from+messageBytes; i++ {
-			switch audio := both[who]; {
-			case again && len(audio) > 0:
-				dst = append(dst, audio[i%len(audio)])
-			case i < len(audio):
-				dst = append(dst, audio[i])
-			default:
-				dst = append(dst, media.Telephony.Silence())
-			}
-		}
-		return dst, true
+		var message [messageBytes]int16
+		samples, more := s.Append(message[:0], who == Agent, n*messageBytes, messageBytes)
+		return media.AppendEncoded(dst, media.MuLaw, samples), more
 	}
 }

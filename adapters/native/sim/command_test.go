@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/patchbay/patchbay/adapters/internal/simcmd"
 )
 
 func TestCommandLine(t *testing.T) {
@@ -32,7 +34,7 @@ func TestCommandLine(t *testing.T) {
 }
 
 func TestAudio(t *testing.T) {
-	both := play([2][]byte{make([]byte, messageBytes+1), nil}, false)
+	both := play(&simcmd.Sound{Rate: 8000, Customer: make([]int16, messageBytes+1)})
 	for n, want := range []bool{true, true, false} {
 		if b, ok := both(nil, 0, Agent, n); ok != want || ok && len(b) != messageBytes {
 			t.Errorf("message %d: %d bytes, %t; want whole messages for %t", n, len(b), ok, want)

@@ -299,20 +299,6 @@ func TestPaceIsRealTime(t *testing.T) {
 	}
 }
 
-func TestWAVRefuses(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "cd.wav")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(media.WriteWAV(f, media.WAV{Rate: 44100, Channels: [][]int16{{1, 2}}}, media.Linear16), f.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := WAV(path); err == nil || !strings.Contains(err.Error(), "ffmpeg") {
-		t.Errorf("WAV at 44.1 kHz = %v; want the way to convert it", err)
-	}
-}
-
 // BenchmarkChunk is what one chunk of audio costs the simulator, its socket included.
 func BenchmarkChunk(b *testing.B) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
