@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/patchbay/patchbay/adapters/internal/networks"
 	"github.com/patchbay/patchbay/adapters/internal/report"
 	"github.com/patchbay/patchbay/core/adapter"
 )
@@ -38,7 +39,7 @@ func New(cfg Config) (*Adapter, error) {
 		from []string
 	}{{&a.nets, cfg.Addresses}, {&a.eventNets, cfg.EventAddresses}} {
 		for _, text := range n.from {
-			p, bad := parseNetwork(text)
+			p, bad := networks.Parse(text)
 			err = errors.Join(err, bad)
 			*n.to = append(*n.to, p)
 		}

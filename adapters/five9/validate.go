@@ -4,13 +4,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/patchbay/patchbay/adapters/internal/networks"
 	"github.com/patchbay/patchbay/core/adapter"
 )
 
@@ -40,8 +40,8 @@ func (c Config) Validate() error {
 	case c.EventKey == KeyIfPresent && len(c.EventAddresses) == 0:
 		ps.Add("event_key", c.EventKey, "events without a key would be taken from anybody", "list the networks that they come from in event_addresses")
 	}
-	validateNetworks(&ps, "addresses", c.Addresses)
-	validateNetworks(&ps, "event_addresses", c.EventAddresses)
+	networks.Check(&ps, "addresses", c.Addresses)
+	networks.Check(&ps, "event_addresses", c.EventAddresses)
 	if c.ClientCA != "" {
 		if _, err := readCAs(c.ClientCA); err != nil {
 			ps.Add("client_ca", c.ClientCA, err.Error(), "point it at a file with certificates in PEM")
@@ -127,26 +127,6 @@ func (c Config) validateConversationID(ps *adapter.Problems) {
 		ps.Add(key, c.ConversationID, fmt.Sprintf("subscriptions names %d domains, whose call ids may be the same, and the conversation id does not tell them apart", len(domains)),
 			"write five9-{domain}-{call}, or give each domain an instance of the adapter with a Google project of its own")
 	}
-}
-
-func validateNetworks(ps *adapter.Problems, key string, networks []string) {
-	for i, n := range networks {
-		if _, err := parseNetwork(n); err != nil {
-			ps.Add(fmt.Sprintf("%s[%d]", key, i), n, "it is neither a network nor an address", "write it like 147.124.160.0/19")
-		}
-	}
-}
-
-// parseNetwork reads "10.0.0.0/8" or a single address.
-func parseNetwork(s string) (netip.Prefix, error) {
-	if p, err := netip.ParsePrefix(s); err == nil {
-		return p.Masked(), nil
-	}
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		return netip.Prefix{}, err
-	}
-	return a.Unmap().Prefix(a.Unmap().BitLen())
 }
 
 func readCAs(path string) (*x509.CertPool, error) {

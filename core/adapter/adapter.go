@@ -31,7 +31,13 @@ type Env struct {
 
 	// Listen opens a listener that the adapter's configuration names (Config.Listeners).
 	// Across the seam the socket is inherited from the host. It is never wrapped in TLS.
+	// It fails with ErrNoListener when the configuration gives an optional one no address.
 	Listen func(name string) (net.Listener, error)
+
+	// ListenPacket is Listen for a listener of NetworkUDP. What arrives while no plugin
+	// runs waits in the socket, as far as its buffer reaches. The connection is a
+	// *net.UDPConn.
+	ListenPacket func(name string) (net.PacketConn, error)
 
 	// TLS is nil when the instance serves without TLS. Otherwise its certificate
 	// follows the files that the configuration names; clone it to add protocols.
@@ -68,6 +74,16 @@ type Leg interface {
 	Close(reason EndReason) error
 }
 
+// ConversationOf returns the full name of the conversation that a leg's call was given
+// when it was admitted, for a vendor who can show it. When Agent Assist has another one
+// of that id, the call's gets a suffix later. It is empty where the host does not say.
+func ConversationOf(l Leg) string {
+	if known, ok := l.(interface{ Conversation() string }); ok {
+		return known.Conversation()
+	}
+	return ""
+}
+
 // LegInfo introduces a leg.
 type LegInfo struct {
 	// CallKey is the vendor's id of the call within the account. Legs with the same
@@ -80,7 +96,11 @@ type LegInfo struct {
 	// Conversation is the id that the vendor's desktops look for, such as Twilio's Call
 	// SID. The host may add a suffix. Empty lets the host choose.
 	Conversation string
-	From, To     E164
+	// Named says that a peer whom the adapter trusts has named Conversation, by its id or
+	// its full name: whoever made it, the call goes into it. A full name must lie in the
+	// route's project and location.
+	Named    bool
+	From, To E164
 	// Aliases are further names by which people and desktops look for the call, such as
 	// the id of the session that the vendor's desktop shows. The newest call with one is
 	// found by it.
@@ -140,6 +160,9 @@ type Speaker struct {
 	Role     Role
 	Evidence string // where the role comes from, for people: "parameter role_inbound", "default"
 	Assumed  bool   // the role is a default that nobody stated
+	// Mixed says that the track carries several voices. Such a track is heard only as a
+	// customer or an agent, and never by a rule for third voices.
+	Mixed bool
 }
 
 // Role is the part a speaker plays.

@@ -52,6 +52,10 @@ var ErrRefused = errors.New("refused")
 // ErrClosed is returned by a Leg's methods after Close or after the host ended the leg.
 var ErrClosed = errors.New("adapter: leg is closed")
 
+// ErrNoListener is matched by the errors of Env.Listen and Env.ListenPacket when the
+// configuration gives the listener no address.
+var ErrNoListener = errors.New("no address in the configuration")
+
 // Refusal is why Sink.Open refused a leg. It matches ErrRefused.
 type Refusal struct {
 	Reason RefusalReason

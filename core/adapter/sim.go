@@ -21,4 +21,7 @@ type SimTrack struct {
 	Track   media.TrackID `json:"track"`
 	Frames  int64         `json:"frames"`
 	Samples int64         `json:"samples"`
+	// Lost is samples between the first and the last frame that were withheld, as a bad
+	// network does; they are not among Samples.
+	Lost int64 `json:"lost,omitempty"`
 }

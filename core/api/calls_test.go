@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -128,6 +129,10 @@ func TestErrorsAreProblems(t *testing.T) {
 		{"pause of nobody", "POST", "/v1/calls/nobody/pause", `{}`, 404, "no call"},
 		{"resume of nobody", "POST", "/v1/calls/nobody/resume", `{}`, 404, "no call"},
 		{"a reason without end", "POST", "/v1/calls/CA1/pause", `{"reason":"` + long + `"}`, 422, "body.reason"},
+		{"role of nobody", "POST", "/v1/calls/nobody/tracks/1/role", `{"role":"other"}`, 404, "no call"},
+		{"role of no track", "POST", "/v1/calls/CA1/tracks/9/role", `{"role":"other"}`, 404, `no such track "9"`},
+		{"no such role", "POST", "/v1/calls/CA1/tracks/1/role", `{"role":"boss"}`, 422, "body.role"},
+		{"no role", "POST", "/v1/calls/CA1/tracks/1/role", `{}`, 422, "role"},
 		{"attach to no adapter", "POST", "/v1/adapters/nobody/attach", `{"call":"CA1"}`, 404, `no adapter "nobody"`},
 		{"attach without a call", "POST", "/v1/adapters/line/attach", `{}`, 422, "call"},
 		{"adapter cannot attach", "POST", "/v1/adapters/line/attach", `{"call":"CA1"}`, 501, "line cannot attach"},
@@ -142,6 +147,45 @@ func TestErrorsAreProblems(t *testing.T) {
 				t.Errorf("detail = %q; want it to say %q", got, tc.detail)
 			}
 		})
+	}
+	p.hangUp()
+}
+
+// Somebody says who speaks; the transcript follows, and says what Agent Assist keeps.
+func TestRoleOverHTTP(t *testing.T) {
+	h := newHost(t)
+	p := h.dial("CA1")
+	p.say("inbound", "amber", "basil")
+	p.waitKind(event.MessageStored)
+	resp, body := h.do(h.request("POST", "/v1/calls/CA1/tracks/inbound/role", `{"role":"human_agent","reason":"I hear it"}`))
+	var track call.TrackInfo
+	if err := json.Unmarshal(body, &track); err != nil || resp.StatusCode != http.StatusOK || track.Role != "human_agent" || track.Number != 3 || len(track.Earlier) != 1 {
+		t.Fatalf("correction = %s %s (%v); want track 3, which continues track 1", resp.Status, body, err)
+	}
+	p.say("inbound", "cedar")
+	p.wait("the words after the correction", func(e event.Event) bool { return e.Kind == event.MessageStored && e.Track.Number == 3 })
+	var transcript Transcript
+	h.get("/v1/calls/CA1/transcript", &transcript)
+	for _, l := range transcript.Lines {
+		stored := ""
+		if l.Text != "cedar" {
+			stored = "end_user"
+		}
+		if l.Role != "human_agent" || l.StoredRole != stored {
+			t.Errorf("line %s; want the agent's, stored as %q", pretty(l), stored)
+		}
+	}
+	if len(transcript.Lines) != 4 {
+		t.Errorf("transcript = %s; want two finals and two messages", pretty(transcript))
+	}
+	var info call.Info
+	h.get("/v1/calls/CA1", &info)
+	if first := info.Tracks[0]; first.Role != "human_agent" || first.StoredRole != "end_user" || !strings.Contains(first.Evidence, "I hear it") {
+		t.Errorf("track 1 = %s; want the agent's, stored as the customer's", pretty(first))
+	}
+	e := p.waitKind(event.RoleCorrected)
+	if c := e.Correction; c == nil || !c.Person || c.Role != "human_agent" || len(c.Earlier) != 1 || c.Earlier[0] != 1 {
+		t.Errorf("the event says %s", pretty(e))
 	}
 	p.hangUp()
 }

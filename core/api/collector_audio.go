@@ -27,7 +27,7 @@ var (
 // discardReasons are the reasons to give audio up.
 var discardReasons = []string{
 	tape.DiscardBufferFull, tape.DiscardLongGap, tape.DiscardSpoolFull, tape.DiscardSpoolFailed,
-	call.DiscardThirdVoice, call.DiscardStandby, call.DiscardCallEnded, call.DiscardTooOld,
+	call.DiscardThirdVoice, call.DiscardMixed, call.DiscardStandby, call.DiscardCallEnded, call.DiscardTooOld,
 	assist.DiscardNoConversation, assist.DiscardNoParticipant, assist.DiscardStreamRefused, assist.DiscardReplayLimit, assist.DiscardAbandoned,
 }
 

@@ -77,6 +77,7 @@ func newHost(t *testing.T, opts ...option) *host {
 	h.calls = call.NewManager(call.Config{
 		Routes: []call.Route{{Google: assist.Google{Project: emulator.DefaultProject, Endpoint: "emulator:443", Insecure: true}, Profile: emulator.DefaultProfile}},
 		Limits: limits,
+		Pools:  []call.NumberPool{{Name: "desk", Numbers: []adapter.E164{"+15550160"}}},
 	}, h.pool, log)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)

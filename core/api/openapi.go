@@ -21,10 +21,12 @@ func (s *Server) routes(metrics http.Handler) (http.Handler, error) {
 	spec := humago.New(mux, s.humaConfig())
 	s.addCalls(spec)
 	s.addPause(spec)
+	s.addRole(spec)
 	s.addExplain(spec)
 	s.addTranscript(spec)
 	s.addSuggestions(spec)
 	s.addEvents(spec)
+	s.addLeases(spec)
 	s.addAdapters(spec)
 	s.addHealth(spec)
 	if metrics != nil {

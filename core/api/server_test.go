@@ -33,7 +33,7 @@ func TestDescription(t *testing.T) {
 	for _, want := range []string{
 		"get /v1/calls", "get /v1/calls/{id}", "get /v1/calls/{id}/transcript", "get /v1/calls/{id}/suggestions",
 		"post /v1/calls/{id}/suggestions/{suggestion}/feedback", "get /v1/calls/{id}/events", "get /v1/calls/{id}/events.json",
-		"get /v1/calls/{id}/explain", "post /v1/calls/{id}/pause", "post /v1/calls/{id}/resume", "get /v1/adapters", "post /v1/adapters/{name}/attach", "post /v1/adapters/{name}/detach", "get /healthz", "get /readyz",
+		"get /v1/calls/{id}/explain", "post /v1/calls/{id}/pause", "post /v1/calls/{id}/resume", "post /v1/calls/{id}/tracks/{track}/role", "get /v1/leases", "post /v1/leases", "delete /v1/leases/{lease}", "get /v1/adapters", "post /v1/adapters/{name}/attach", "post /v1/adapters/{name}/detach", "get /healthz", "get /readyz",
 	} {
 		method, path, _ := strings.Cut(want, " ")
 		if spec.Paths[path][method] == nil {

@@ -27,6 +27,7 @@ type Line struct {
 	End        time.Time       `json:"end,omitzero" doc:"Unknown for messages."`
 	Speaker    string          `json:"speaker,omitempty"`
 	Role       string          `json:"role,omitempty" enum:"end_user,human_agent,other"`
+	StoredRole string          `json:"stored_role,omitempty" enum:"end_user,human_agent,other" doc:"The role under which Agent Assist keeps it, where role has been corrected since: what it has stored stays as it is."`
 	Text       string          `json:"text"`
 	Language   string          `json:"language,omitempty"`
 	Confidence float32         `json:"confidence,omitempty" doc:"0 to 1; 0 means unknown."`
@@ -46,7 +47,7 @@ const (
 
 func (s *Server) addTranscript(spec huma.API) {
 	huma.Register(spec, operation("get-transcript", http.MethodGet, "/v1/calls/{id}/transcript", "calls", "Read what was said",
-		"Final results and stored messages, each in its latest revision.", http.StatusNotFound), s.getTranscript)
+		"Final results and stored messages, each in its latest revision, under the role of its speaker as it is known by now.", http.StatusNotFound), s.getTranscript)
 }
 
 type transcriptInput struct {
@@ -76,8 +77,9 @@ func linesOf(events []event.Event) []Line {
 	}
 	latest := make(map[key]int)
 	lines := []Line{}
+	labels := event.LabelsOf(events)
 	for _, e := range events {
-		l, ok := lineOf(e)
+		l, ok := lineOf(e, labels)
 		if !ok {
 			continue
 		}
@@ -96,10 +98,12 @@ func linesOf(events []event.Event) []Line {
 	return lines
 }
 
-func lineOf(e event.Event) (Line, bool) {
+func lineOf(e event.Event, labels event.Labels) (Line, bool) {
 	l := Line{Seq: e.Seq, Redaction: e.Redaction, Revision: e.Revision}
 	if e.Track != nil {
-		l.Speaker, l.Role = e.Track.Speaker, e.Track.Role
+		if l.Speaker, l.Role = labels.Of(*e.Track); l.Role != e.Track.Role {
+			l.StoredRole = e.Track.Role
+		}
 	}
 	switch {
 	case e.Kind == event.TranscriptFinal && e.Transcript != nil:

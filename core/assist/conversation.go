@@ -36,7 +36,8 @@ type Conversation struct {
 	Google    Google
 	Profile   string // id or full resource name
 	ID        string // conversation id; a suffix is added when it is taken
-	Join      bool   // a trusted peer named the conversation: one that runs already is joined
+	Join      bool   // one that runs already is joined: a trusted peer named it, or an earlier process may have made it
+	Named     bool   // a trusted peer named the conversation: whatever its profile, it is joined
 	Language  string // BCP-47; empty means the profile's
 	Model     string // speech model; empty means the profile's
 	Transport Transport
@@ -45,6 +46,8 @@ type Conversation struct {
 	// participants are neither created nor completed. ID is the last part of it. Empty: the
 	// conversation is the session's.
 	Foreign string
+	// Others is asked whether others go on with the conversation; nil: none do.
+	Others Others
 	// Resume is what an earlier process of the host made of the conversation; nil when
 	// it is new.
 	Resume *Resume
@@ -54,6 +57,12 @@ type Conversation struct {
 	// BatchCreateMessages, before the conversation is completed. Nobody but Google
 	// knows whether its features use them.
 	StoreMissing bool
+}
+
+// Others are those who may go on with a conversation when its call is over.
+type Others interface {
+	// Stay is asked once, when the conversation would be completed: true leaves it open.
+	Stay() bool
 }
 
 // Resume says what of a conversation exists at Google's already.

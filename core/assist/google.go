@@ -67,6 +67,9 @@ func (g Google) address() string {
 	}
 }
 
+// ConversationName returns the full name of a conversation.
+func (g Google) ConversationName(id string) string { return g.parent() + "/conversations/" + id }
+
 // parent is the resource that conversations and profiles lie in.
 func (g Google) parent() string {
 	return "projects/" + g.Project + "/locations/" + g.location()

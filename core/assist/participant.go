@@ -3,6 +3,8 @@ package assist
 import (
 	"context"
 	"errors"
+	"maps"
+	"sync"
 
 	"cloud.google.com/go/dialogflow/apiv2beta1/dialogflowpb"
 	"github.com/googleapis/gax-go/v2"
@@ -76,6 +78,7 @@ func (s *Session) ensure(ctx context.Context, p *participant) error {
 		if err != nil {
 			return err
 		}
+		s.pool.owners.take(made.GetName(), s)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		p.name = made.GetName()
@@ -84,7 +87,7 @@ func (s *Session) ensure(ctx context.Context, p *participant) error {
 }
 
 // adopt gives p the first participant with its role and user that no other speaker
-// of this session has, if there is one.
+// of this process has, if there is one.
 func (s *Session) adopt(ctx context.Context, l *lane, p *participant) error {
 	var names []string
 	for it := l.ListParticipants(ctx, &dialogflowpb.ListParticipantsRequest{Parent: s.name}, once); ; {
@@ -106,12 +109,40 @@ func (s *Session) adopt(ctx context.Context, l *lane, p *participant) error {
 		taken[other.name] = true
 	}
 	for _, name := range names {
-		if !taken[name] {
+		if !taken[name] && s.pool.owners.take(name, s) {
 			p.name = name
 			break
 		}
 	}
 	return nil
+}
+
+// owners are the sessions whose speakers have participants. Two calls may be in one
+// conversation, and a participant has one stream at a time.
+type owners struct {
+	mu sync.Mutex
+	of map[string]*Session
+}
+
+// take makes a participant the session's, unless it is another's.
+func (o *owners) take(name string, s *Session) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.of == nil {
+		o.of = make(map[string]*Session)
+	}
+	if owner := o.of[name]; owner != nil && owner != s {
+		return false
+	}
+	o.of[name] = s
+	return true
+}
+
+// leave gives up what a session has.
+func (o *owners) leave(s *Session) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	maps.DeleteFunc(o.of, func(_ string, owner *Session) bool { return owner == s })
 }
 
 // ready publishes that a track's speaker has a participant.

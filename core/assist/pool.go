@@ -16,6 +16,7 @@ type Pool struct {
 	stats    Stats
 	governor *governor
 	dice     *dice
+	owners   owners
 
 	mu      sync.Mutex
 	clients map[Google]*clients

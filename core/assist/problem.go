@@ -118,6 +118,7 @@ const (
 	codeQuota          = "quota_exhausted"
 	codeCompleted      = "conversation_completed"
 	codeRenamed        = "conversation_renamed"
+	codeOtherProfile   = "other_profile"
 	codeTaken          = "conversation_taken"
 	codeNotCompleted   = "conversation_not_completed"
 	codeUnreachable    = "agent_assist_unreachable"

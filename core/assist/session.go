@@ -70,6 +70,7 @@ var errWrapUp = errors.New("assist: the results did not come in time")
 func (s *Session) Run(ctx context.Context) error {
 	s.pool.stats.Sessions.Add(1)
 	defer s.pool.stats.Sessions.Add(-1)
+	defer s.pool.owners.leave(s)
 	serve, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var wrapUp *time.Timer // from Finish on
@@ -181,7 +182,9 @@ func (s *Session) take() []*track {
 		if p == nil {
 			p = newParticipant(t.Ref.Role, t.UserID)
 			if s.conv.Resume != nil {
-				p.name = s.conv.Resume.Participants[who]
+				if name := s.conv.Resume.Participants[who]; name != "" && s.pool.owners.take(name, s) {
+					p.name = name
+				}
 			}
 			if t.Client != nil {
 				p.name = t.Client.Participant()

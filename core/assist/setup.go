@@ -175,6 +175,7 @@ func (s *Session) createConversation(ctx context.Context) error {
 			s.mu.Lock()
 			s.name, s.fresh = conversation.GetName(), attempts == 1
 			s.mu.Unlock()
+			s.heedProfile(ctx, conversation.GetConversationProfile())
 			if id != s.conv.ID {
 				s.warn(event.Problem{Code: codeRenamed, Text: fmt.Sprintf("conversation %q exists already, and is not of this call, completed or of another profile; this call continues as %q", s.conv.ID, id)})
 			}
@@ -190,7 +191,24 @@ func (s *Session) createConversation(ctx context.Context) error {
 
 func (s *Session) usable(c *dialogflowpb.Conversation) bool {
 	return c.GetLifecycleState() != dialogflowpb.Conversation_COMPLETED &&
-		base(c.GetConversationProfile()) == base(s.conv.profileName())
+		(s.conv.Named || base(c.GetConversationProfile()) == base(s.conv.profileName()))
+}
+
+// heedProfile goes by the profile of a conversation that somebody else made, if it is
+// another than the route's.
+func (s *Session) heedProfile(ctx context.Context, name string) {
+	if base(name) == base(s.conv.profileName()) {
+		return
+	}
+	s.warn(event.Problem{Code: codeOtherProfile, Text: fmt.Sprintf("conversation %q was made with profile %q; its suggestions and its model hold, not those of the route's profile %q", s.conv.ID, base(name), base(s.conv.profileName()))})
+	profile, err := s.clients.profile(ctx, name)
+	if err != nil {
+		s.log.Warn("assist: the profile of the conversation cannot be read", "profile", name, "err", googleWords(err))
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.model, s.features = profile.GetSttConfig().GetModel(), profileFeatures(profile)
 }
 
 // retry calls f until it succeeds, fails for good, or ctx ends. The first error that
@@ -274,7 +292,9 @@ const (
 	abandonTimeout  = 2 * time.Second
 )
 
-// complete ends the conversation at Google's. It goes on when ctx is cancelled.
+// complete ends the conversation at Google's, also one that somebody else made: Google's
+// own SIP ingest does so when the telephone call ends, unless the profile says otherwise
+// (SipConfig.keep_conversation_running). It goes on when ctx is cancelled.
 func (s *Session) complete(ctx context.Context) error {
 	if s.isOver() != nil || s.conv.Foreign != "" { // done, or to be done, by somebody else
 		return nil
@@ -286,6 +306,10 @@ func (s *Session) complete(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	s.storeMissing(ctx)
+	if s.conv.Others != nil && s.conv.Others.Stay() {
+		s.log.Info("assist: the conversation stays open; others go on with it")
+		return nil
+	}
 	var last error
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		_, err := s.clients.conversations.CompleteConversation(ctx, &dialogflowpb.CompleteConversationRequest{Name: s.name}, once)

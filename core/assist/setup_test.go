@@ -113,14 +113,17 @@ func TestConversationExists(t *testing.T) {
 		name    string
 		profile string
 		join    bool
+		named   bool
 		before  func(*rig, string)
 		want    string
 		renamed bool
 	}{
-		{"running", "demo", true, func(*rig, string) {}, "call-1", false},
-		{"running, not named to us", "demo", false, func(*rig, string) {}, "call-1-2", true},
-		{"completed", "demo", true, func(r *rig, name string) { r.complete(name) }, "call-1-2", true},
-		{"other profile", "other", true, func(*rig, string) {}, "call-1-2", true},
+		{"running", "demo", true, false, func(*rig, string) {}, "call-1", false},
+		{"running, not named to us", "demo", false, false, func(*rig, string) {}, "call-1-2", true},
+		{"completed", "demo", true, false, func(r *rig, name string) { r.complete(name) }, "call-1-2", true},
+		{"other profile", "other", true, false, func(*rig, string) {}, "call-1-2", true},
+		{"other profile, named by a peer", "other", true, true, func(*rig, string) {}, "call-1", false},
+		{"completed, named by a peer", "demo", true, true, func(r *rig, name string) { r.complete(name) }, "call-1-2", true},
 	}
 	profiles := func(c *emulator.Config) { c.Profiles = []string{"demo", "other"} }
 	for _, tt := range tests {
@@ -129,7 +132,7 @@ func TestConversationExists(t *testing.T) {
 				name := r.exists("call-1", tt.profile, dialogflowpb.Participant_END_USER)
 				tt.before(r, name)
 				c := r.conversation()
-				c.Join = tt.join
+				c.Join, c.Named = tt.join, tt.named
 				s, wait := r.run(t.Context(), c)
 				v := newVoice(t, "inbound", "end_user", 1, media.Telephony)
 				call(t, s, func(v *voice) { v.speak(t, 6*time.Second) }, v)

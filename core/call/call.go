@@ -40,6 +40,9 @@ type callParams struct {
 	from, to     adapter.E164
 	wanted       string // conversation id before any suffix
 	conversation assist.Conversation
+	stays        bool   // a named conversation stays open after the call
+	lease        Lease  // the number that named the conversation
+	ignored      string // why a conversation that was named is not the call's
 	// over takes the call out of the way of new legs, unless it has live ones and is
 	// not forced; it reports whether it did.
 	over func(c *Call, force bool) bool
@@ -68,8 +71,10 @@ type Call struct {
 	cancel  context.CancelFunc // cuts the call off; set before run
 	counted bool               // it has ended, and its audio is in the manager's account; guarded by the manager's lock
 	odd     bool               // something in it was abnormal; set before counted
+	left    bool               // it has done with its conversation; guarded by the manager's lock
 
-	listeners atomic.Pointer[[]*leg] // that want events as results; replaced whole under mu
+	listeners atomic.Pointer[[]*leg]       // that want events as results; replaced whole under mu
+	labels    atomic.Pointer[event.Labels] // who spoke in truth; replaced whole under mu
 
 	mu         sync.Mutex
 	state      State
@@ -78,15 +83,16 @@ type Call struct {
 	finishing  map[*leg]struct{} // live, and send no more audio: their results are still to come
 	legs       []*leg            // all, in order of arrival
 	tracks     map[trackKey]*track
-	order      []*track      // all, in order of arrival
-	attributes attributes    // what the vendor told of it
-	paused     string        // why the call's audio is withheld; empty when it is not
-	lastTrack  int           // highest number of a track
-	wait       time.Duration // for another leg when there is none
-	lost       bool          // and the vendor might be asked for it
-	draining   bool          // the host shuts down: no leg will come
-	leaving    bool          // and a successor goes on with the call
-	changed    chan struct{} // holds a token when run should look at live
+	order      []*track       // all, in order of arrival
+	attributes attributes     // what the vendor told of it
+	said       map[voice]said // what people said of who speaks
+	paused     string         // why the call's audio is withheld; empty when it is not
+	lastTrack  int            // highest number of a track
+	wait       time.Duration  // for another leg when there is none
+	lost       bool           // and the vendor might be asked for it
+	draining   bool           // the host shuts down: no leg will come
+	leaving    bool           // and a successor goes on with the call
+	changed    chan struct{}  // holds a token when run should look at live
 }
 
 func newCall(p callParams, pool *assist.Pool, log *slog.Logger) *Call {
@@ -145,7 +151,14 @@ func (c *Call) open(info adapter.LegInfo) (*leg, error) {
 				Text: fmt.Sprintf("conversation %s belongs to another call or is over; this call is %s", c.wanted, c.conversation.ID)}})
 		}
 	}
+	if len(c.legs) == 0 {
+		c.attributes.learn(c.lease.Attributes, nil)
+	}
+	if len(c.legs) == 0 && c.ignored != "" {
+		c.publish(event.Event{Kind: event.Warning, Problem: &event.Problem{Code: "conversation_ignored", Text: c.ignored}})
+	}
 	c.attributes.learn(info.Claims, info.Aliases)
+	c.warnOfOther(info)
 	l := newLeg(c, info.LegKey, info.Results)
 	c.live[l.key] = l
 	c.legs = append(c.legs, l)
@@ -160,6 +173,18 @@ func (c *Call) open(info adapter.LegInfo) (*leg, error) {
 		Text: fmt.Sprintf("account %s, verified by %s", info.Principal.Account, info.Principal.Method)}})
 	c.wake()
 	return l, nil
+}
+
+// warnOfOther says that a later leg names another conversation than the call's. c.mu is
+// held.
+func (c *Call) warnOfOther(info adapter.LegInfo) {
+	if !info.Named || len(c.legs) == 0 || info.Conversation == "" {
+		return
+	}
+	if id, err := (Route{Google: c.conversation.Google}).lies(info.Conversation); err != nil || id != c.conversation.ID {
+		c.publish(event.Event{Kind: event.Warning, Problem: &event.Problem{Code: "conversation_ignored",
+			Text: fmt.Sprintf("leg %s names another conversation than the call's, which stays in %s", info.LegKey, c.conversation.ID)}})
+	}
 }
 
 func (c *Call) wake() {

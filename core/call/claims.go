@@ -36,14 +36,27 @@ func (c *claims) take(project, id string) string {
 		suffix := fmt.Sprintf("-%d", n)
 		got = id[:min(len(id), maxConversationID-len(suffix))] + suffix
 	}
+	c.add(project + "/" + got)
+	return got
+}
+
+// note remembers an id that a trusted peer named: no other call gets it by proposal.
+func (c *claims) note(project, id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if key := project + "/" + id; !c.taken[key] {
+		c.add(key)
+	}
+}
+
+// add remembers a key. c.mu is held.
+func (c *claims) add(key string) {
 	if len(c.order) == maxClaims {
 		delete(c.taken, c.order[0])
 		c.order = c.order[1:]
 	}
-	key := project + "/" + got
 	c.taken[key] = true
 	c.order = append(c.order, key)
-	return got
 }
 
 // maxConversationID and the form are Dialogflow's rule for conversation ids

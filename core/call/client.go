@@ -10,8 +10,6 @@ import (
 
 	"github.com/patchbay/patchbay/core/adapter"
 	"github.com/patchbay/patchbay/core/assist"
-	"github.com/patchbay/patchbay/core/media"
-	"github.com/patchbay/patchbay/core/tape"
 )
 
 // client is a client of Agent Assist whose own streams bring a track's audio, one after
@@ -207,5 +205,3 @@ func (c *Call) finish(l *leg) {
 	c.promote()
 	c.wake()
 }
-
-var noWriters = map[media.TrackID]*tape.Writer{}

@@ -101,22 +101,20 @@ func (x *explainer) add(level Level, about, text, do string) {
 
 // results are what came back, as the log has it.
 type results struct {
-	finals      map[string]int // by leg and track
+	finals      map[int]int // by number of the track
 	lastFinal   time.Time
 	suggestions int
 	failed      map[event.Feature]string // feature → the last error
 	problems    []event.Problem          // failures and warnings, each code once
 }
 
-func trackID(leg, track string) string { return leg + "\x00" + track }
-
 func count(events []event.Event) results {
-	r := results{finals: map[string]int{}, failed: map[event.Feature]string{}}
+	r := results{finals: map[int]int{}, failed: map[event.Feature]string{}}
 	seen := map[string]bool{}
 	for _, e := range events {
 		switch {
 		case e.Kind == event.TranscriptFinal && e.Track != nil:
-			r.finals[trackID(e.Track.Leg, e.Track.Track)]++
+			r.finals[e.Track.Number]++
 			r.lastFinal = e.Time
 		case e.Kind == event.SuggestionOffered:
 			r.suggestions++
@@ -165,7 +163,7 @@ func (x *explainer) track(t TrackInfo) {
 	f := media.Format{Encoding: media.MuLaw, Rate: t.Rate}
 	seconds := func(n int64) time.Duration { return f.Duration(n).Round(100 * time.Millisecond) }
 	if t.Assumed {
-		x.add(Notice, about, fmt.Sprintf("nobody said who speaks; %s is assumed (%s)", t.Role, t.Evidence), "set routes[].roles or the adapter's own setting")
+		x.add(Notice, about, fmt.Sprintf("nobody said who speaks; %s is assumed (%s)", t.Role, t.Evidence), fmt.Sprintf("set routes[].roles or the adapter's own setting; for this call: patchbay calls role %s @%d customer (or agent)", x.ID, t.Number))
 	}
 	if l.Arrived == 0 {
 		x.add(Trouble, about, "the track was announced, but no audio came", "check the track at the vendor")
@@ -188,7 +186,7 @@ func (x *explainer) track(t TrackInfo) {
 		x.add(Trouble, about, fmt.Sprintf("%v of audio waits to be sent", waits.Round(100*time.Millisecond)), "see the stream's state")
 	}
 	x.stream(t)
-	finals := x.results.finals[trackID(t.Leg, t.Track)]
+	finals := x.results.finals[t.Number]
 	switch {
 	case finals > 0:
 		x.add(Fine, about, fmt.Sprintf("%s of %s in %v of audio", plural(finals, "utterance"), t.Role, seconds(l.Received)), "")
@@ -202,7 +200,7 @@ func (x *explainer) track(t TrackInfo) {
 // stream says how the track's way to Agent Assist is.
 func (x *explainer) stream(t TrackInfo) {
 	for _, s := range x.Session.Tracks {
-		if s.Track.Leg != t.Leg || s.Track.Track != t.Track {
+		if s.Track.Number != t.Number {
 			continue
 		}
 		switch {
@@ -220,6 +218,8 @@ func discardWords(reason string) (why, do string) {
 	switch reason {
 	case DiscardThirdVoice:
 		return "a third voice that nobody asked for", "routes[].third_voice: participant hears it"
+	case DiscardMixed:
+		return "both voices are on one track", "have the vendor send a track for each speaker; or say in the adapter's settings, or with patchbay calls role, as whom to hear it"
 	case DiscardStandby:
 		return "the same speaker is heard on another track", ""
 	case DiscardCallEnded:

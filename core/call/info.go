@@ -57,9 +57,13 @@ type TrackInfo struct {
 	event.TrackRef
 	Evidence string `json:"evidence,omitempty" doc:"Where the role comes from."`
 	Assumed  bool   `json:"assumed,omitempty" doc:"The role is a default that nobody stated."`
-	Format   string `json:"format"`
-	Rate     int    `json:"rate" doc:"Samples per second."`
-	Heard    bool   `json:"heard" doc:"Its audio goes to Agent Assist."`
+	Mixed    bool   `json:"mixed,omitempty" doc:"It carries several voices."`
+	// StoredRole is where a correction came too late; see event.Correction.
+	StoredRole string `json:"stored_role,omitempty" doc:"The role under which Agent Assist keeps what was said on this track, where that has been corrected since."`
+	Earlier    []int  `json:"earlier,omitempty" doc:"Numbers of the tracks that this one continues, since their role was corrected."`
+	Format     string `json:"format"`
+	Rate       int    `json:"rate" doc:"Samples per second."`
+	Heard      bool   `json:"heard" doc:"Its audio goes to Agent Assist."`
 	// LastAudio is when its newest audio arrived, or it was joined.
 	LastAudio time.Time   `json:"last_audio,omitzero"`
 	Ledger    tape.Ledger `json:"ledger"`
@@ -113,11 +117,7 @@ func (c *Call) Info() Info {
 		l.mu.Unlock()
 	}
 	for _, tr := range c.order {
-		i.Tracks = append(i.Tracks, TrackInfo{
-			TrackRef: tr.ref, Evidence: tr.speaker.Evidence, Assumed: tr.speaker.Assumed,
-			Format: tr.format.Encoding.String(), Rate: tr.format.Rate, Heard: tr.heard,
-			LastAudio: tr.lastAudio(), Ledger: tr.tape.Ledger(),
-		})
+		i.Tracks = append(i.Tracks, c.trackInfo(tr))
 	}
 	return i
 }

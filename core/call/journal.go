@@ -48,6 +48,8 @@ type head struct {
 	WordTimes    bool             `json:"word_times,omitempty"`
 	StoreMissing bool             `json:"store_missing,omitempty"`
 	Foreign      string           `json:"foreign,omitempty"`
+	Named        bool             `json:"named,omitempty"`
+	Keep         bool             `json:"keep,omitempty"`
 }
 
 func (c *Call) head() head {
@@ -60,7 +62,7 @@ func (c *Call) head() head {
 		Paused: c.callParams.paused, ThirdVoice: c.thirdVoice, Roles: c.roles,
 		Project: v.Google.Project, Location: v.Google.Location, Endpoint: v.Google.Endpoint, QuotaProject: v.Google.QuotaProject,
 		Conversation: v.ID, Profile: v.Profile, Language: v.Language, Model: v.Model, Transport: v.Transport,
-		WordTimes: v.WordTimes, StoreMissing: v.StoreMissing, Foreign: v.Foreign,
+		WordTimes: v.WordTimes, StoreMissing: v.StoreMissing, Foreign: v.Foreign, Named: v.Named, Keep: c.stays,
 		Attributes: maps.Clone(c.attributes.fields), Aliases: slices.Clone(c.attributes.aliases),
 	}
 }

@@ -22,14 +22,14 @@ type leg struct {
 	held    bool // on hold, as the vendor said; guarded by call.mu
 
 	// writers is replaced whole at each Join, so that Write takes no lock of the call.
-	writers atomic.Pointer[map[media.TrackID]*tape.Writer]
+	writers atomic.Pointer[map[media.TrackID]*feed]
 
 	mu     sync.Mutex // guards what follows; taken after call.mu, never before
 	closed bool
 	end    adapter.EndReason
 	ended  time.Time
-	lost   bool                    // results; the adapter was told
-	begins map[media.TrackID]begin // where each track's audio of this leg begins
+	lost   bool          // results; the adapter was told
+	begins map[int]begin // where the audio of this leg begins on its tracks, by their numbers
 }
 
 // controlBuffer holds what a leg is told before its adapter looks: a pause, a
@@ -41,8 +41,8 @@ func newLeg(c *Call, key string, results adapter.ResultForm) *leg {
 	if results != adapter.ResultsNone {
 		room += adapter.ResultBuffer
 	}
-	l := &leg{call: c, key: key, control: make(chan adapter.Control, room), started: time.Now(), begins: make(map[media.TrackID]begin)}
-	l.writers.Store(&map[media.TrackID]*tape.Writer{})
+	l := &leg{call: c, key: key, control: make(chan adapter.Control, room), started: time.Now(), begins: make(map[int]begin)}
+	l.writers.Store(&noWriters)
 	return l
 }
 
@@ -51,34 +51,62 @@ func (l *leg) Join(id media.TrackID, t adapter.Track) error {
 	if id == "" || len(id) > maxKey || len(t.Speaker.ID) > maxKey {
 		return vendorError("Join", l, errors.New("track and speaker need names of 1 to 512 characters"))
 	}
-	w, err := l.call.join(l, id, t)
-	if err != nil {
-		return err
-	}
+	return l.call.join(l, id, t)
+}
+
+// feed makes w the way of a track's audio. before is the track that had it on this leg,
+// if it was another. call.mu is held.
+func (l *leg) feed(tr, before *track, w *tape.Writer) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return adapter.ErrClosed
 	}
 	next := maps.Clone(*l.writers.Load())
-	next[id] = w
+	next[media.TrackID(tr.ref.Track)] = &feed{tape: tr.tape, format: tr.format, writer: w}
 	l.writers.Store(&next)
-	if _, again := l.begins[id]; !again {
-		l.begins[id] = begin{w.Start(), t.Format.Rate}
-	}
+	l.begin(tr, before, w.Start())
 	return nil
+}
+
+// divert lets the audio that follows go to another tape, of which w is the writer: the
+// adapter goes on with its segment and notices nothing. call.mu is held.
+func (l *leg) divert(tr, before *track, w *tape.Writer) {
+	f := (*l.writers.Load())[media.TrackID(tr.ref.Track)]
+	if f == nil { // the leg ends just now
+		before.tape.End()
+		return
+	}
+	f.divert(before.tape, tr.tape, w)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.begin(tr, before, w.Start())
+}
+
+// begin remembers where the leg's audio begins on a track; what it brought on the track
+// before counts. l.mu is held.
+func (l *leg) begin(tr, before *track, start int64) {
+	if _, again := l.begins[tr.ref.Number]; again {
+		return
+	}
+	if before != nil {
+		if b, ok := l.begins[before.ref.Number]; ok {
+			start -= before.session.Audio.End() - b.pos
+		}
+	}
+	l.begins[tr.ref.Number] = begin{start, tr.format.Rate}
 }
 
 // Write appends a frame to its track's tape; see adapter.Leg.
 func (l *leg) Write(f media.Frame) error {
-	w, ok := (*l.writers.Load())[f.Track]
+	to, ok := (*l.writers.Load())[f.Track]
 	if !ok {
 		if l.isClosed() {
 			return adapter.ErrClosed
 		}
 		return vendorError("Write", l, fmt.Errorf("audio on track %q, which was not joined", f.Track))
 	}
-	err := w.Write(f)
+	err := to.write(f)
 	switch {
 	case err == nil:
 		return nil
@@ -104,6 +132,15 @@ func (l *leg) Note(n adapter.Note) error {
 // Control returns what the host wants of the leg; see adapter.Leg.
 func (l *leg) Control() <-chan adapter.Control { return l.control }
 
+// Conversation is for adapter.ConversationOf.
+func (l *leg) Conversation() string {
+	c := l.call.conversation
+	if c.Foreign != "" {
+		return c.Foreign
+	}
+	return c.Google.ConversationName(c.ID)
+}
+
 // Close ends the leg; see adapter.Leg.
 func (l *leg) Close(reason adapter.EndReason) error {
 	if l.finish(reason) {
@@ -120,7 +157,7 @@ func (l *leg) finish(reason adapter.EndReason) bool {
 		return false
 	}
 	l.closed, l.end, l.ended = true, reason, time.Now()
-	l.writers.Store(&map[media.TrackID]*tape.Writer{})
+	l.writers.Store(&noWriters)
 	close(l.control)
 	return true
 }

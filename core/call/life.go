@@ -266,7 +266,7 @@ func (c *Call) wasOdd() bool {
 			return true
 		}
 		for reason := range l.Discarded {
-			if reason != DiscardThirdVoice && reason != DiscardStandby {
+			if reason != DiscardThirdVoice && reason != DiscardMixed && reason != DiscardStandby {
 				return true
 			}
 		}

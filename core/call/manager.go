@@ -34,6 +34,10 @@ type Config struct {
 	// Reattach asks an adapter instance for the audio of a call that runs. It fails with
 	// errors.ErrUnsupported when that cannot be asked. Nil: none can.
 	Reattach func(ctx context.Context, adapter string, r adapter.AttachRequest) error
+	// Pools are the numbers that can be leased; Leases keeps their leases. Nil: this
+	// process alone.
+	Pools  []NumberPool
+	Leases Leases
 	// Observe is told of each call and returns what is told of its events: masked, before
 	// the log has them, from any goroutine. It must be quick and wait for nothing. Nil:
 	// nobody observes.
@@ -82,6 +86,7 @@ type Manager struct {
 	pool   *assist.Pool
 	log    *slog.Logger
 	claims *claims
+	leases Leases
 	calls  sync.WaitGroup // one goroutine a call
 
 	mu                    sync.Mutex
@@ -89,6 +94,7 @@ type Manager struct {
 	all                   []*Call           // live and recently ended, oldest first
 	running               int               // calls that have not ended
 	onRoute               map[int]int       // live calls by route
+	inUse                 map[string]*use   // by the conversation's full name
 	draining              bool
 	refused               map[adapter.RefusalReason]int64
 	started               int64
@@ -104,11 +110,15 @@ type callKey struct {
 
 // NewManager returns a manager that serves calls through pool. Shutdown ends it.
 func NewManager(cfg Config, pool *assist.Pool, log *slog.Logger) *Manager {
-	return &Manager{
-		cfg: cfg, pool: pool, log: log, claims: newClaims(),
-		live: make(map[callKey]*Call), onRoute: make(map[int]int),
+	m := &Manager{
+		cfg: cfg, pool: pool, log: log, claims: newClaims(), leases: cfg.Leases,
+		live: make(map[callKey]*Call), onRoute: make(map[int]int), inUse: make(map[string]*use),
 		refused: make(map[adapter.RefusalReason]int64),
 	}
+	if m.leases == nil {
+		m.leases = NewLeases(cfg.Pools)
+	}
+	return m
 }
 
 // Sink returns the host as the adapter instance of that name sees it.
@@ -177,6 +187,7 @@ func (m *Manager) open(ctx context.Context, adapterName string, info adapter.Leg
 	}
 	l, err := c.open(info)
 	if err != nil {
+		m.leaves(c)
 		return nil, err
 	}
 	m.started++
@@ -222,24 +233,30 @@ func (m *Manager) admit(key callKey, tenant string, info adapter.LegInfo) (*Call
 	if err := m.pool.CanServe(conversation); err != nil {
 		return nil, &adapter.Refusal{Reason: adapter.RefusedFull, Text: err.Error()}
 	}
-	proposed, join := info.Conversation, false
-	if named := info.Claims[route.ConversationClaim]; route.ConversationClaim != "" && named != "" {
-		proposed, join = named[strings.LastIndex(named, "/")+1:], true // a full name or an id
-	}
-	wanted := cleanConversationID(proposed)
-	id := wanted
+	var name named
 	if foreign := info.Client.Conversation; foreign != "" {
-		wanted = foreign[strings.LastIndex(foreign, "/")+1:]
-		id, conversation.Foreign = wanted, foreign
-	} else if !join {
-		id = m.claims.take(route.Google.Project, wanted)
+		name.id, conversation.Foreign = foreign[strings.LastIndex(foreign, "/")+1:], foreign
+		conversation.ID = name.id
+	} else {
+		if name, err = m.conversationFor(info, route, key.adapter, tenant); err != nil {
+			return nil, err
+		}
+		if conversation.ID = name.id; name.joined {
+			m.claims.note(route.Google.Project, name.id)
+		} else {
+			conversation.ID = m.claims.take(route.Google.Project, name.id)
+		}
 	}
-	conversation.ID, conversation.Join = id, join
-	return m.newCall(callParams{
+	conversation.Join, conversation.Named = name.joined, name.joined
+	params := callParams{
 		id: strings.ToLower(rand.Text()[:12]), key: key, tenant: tenant, route: i,
-		thirdVoice: route.ThirdVoice, paused: route.StartPaused, roles: route.Roles, from: info.From, to: info.To, wanted: wanted,
-		conversation: conversation,
-	}), nil
+		thirdVoice: route.ThirdVoice, paused: route.StartPaused, roles: route.Roles, from: info.From, to: info.To, wanted: name.id,
+		conversation: conversation, stays: route.KeepConversation, lease: name.lease, ignored: name.ignored,
+	}
+	if err := m.enter(params); err != nil {
+		return nil, err
+	}
+	return m.newCall(params), nil
 }
 
 // newCall returns the call with what all calls of the manager share.
@@ -251,7 +268,10 @@ func (m *Manager) newCall(p callParams) *Call {
 			return m.cfg.Reattach(ctx, p.key.adapter, adapter.AttachRequest{Account: p.key.account, Call: p.key.key})
 		}
 	}
-	return newCall(p, m.pool, m.log)
+	others := &others{manager: m}
+	p.conversation.Others = others
+	others.call = newCall(p, m.pool, m.log)
+	return others.call
 }
 
 // over takes a call that ends out of the way of new legs with its key, unless it
@@ -273,6 +293,7 @@ func (m *Manager) ended(c *Call) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.running--
+	m.leaves(c)
 	m.onRoute[c.route]--
 	m.settleAccount(c)
 	m.forget()

@@ -100,16 +100,21 @@ func (m *Manager) takeUp(ctx context.Context, p *predecessor) error {
 	}
 	resume := p.resume()
 	conversation := assist.Conversation{
-		Google: m.cfg.Routes[route].Google, Profile: p.Profile, ID: p.Conversation, Join: resume == nil, Resume: resume,
+		Google: m.cfg.Routes[route].Google, Profile: p.Profile, ID: p.Conversation, Join: resume == nil, Named: p.Named, Resume: resume,
 		Language: p.Language, Model: p.Model, Transport: p.Transport, WordTimes: p.WordTimes, StoreMissing: p.StoreMissing, Foreign: p.Foreign,
 	}
 	m.claims.take(p.Project, p.Conversation)
-	c := m.newCall(callParams{
+	params := callParams{
 		id: p.ID, key: key, tenant: p.Tenant, route: route, thirdVoice: p.ThirdVoice, paused: p.Paused, roles: p.Roles,
 		from: adapter.E164(p.From), to: adapter.E164(p.To), wanted: p.Wanted, conversation: conversation,
-		predecessor: p,
-	})
+		stays: p.Keep, predecessor: p,
+	}
+	if err := m.enter(params); err != nil {
+		return err
+	}
+	c := m.newCall(params)
 	if err := c.takeUp(p); err != nil {
+		m.leaves(c)
 		return err
 	}
 	m.begin(ctx, c)
@@ -127,6 +132,7 @@ func (c *Call) takeUp(p *predecessor) error {
 	c.journal = journal
 	c.paused = p.pausedFor()
 	c.attributes.relearn(p)
+	c.relabel(p.events)
 	c.lastTrack = p.lastTrack()
 	age := time.Since(p.Started)
 	tooOld := age > c.limits.RecoverAge
@@ -137,7 +143,7 @@ func (c *Call) takeUp(p *predecessor) error {
 		if err != nil {
 			return err
 		}
-		c.restore(left, t, finals)
+		c.restore(left, t, finals, earlierOf(p.events, left.Ref.Number))
 		if tooOld {
 			t.Refuse(DiscardTooOld)
 		}
@@ -154,8 +160,8 @@ func (c *Call) takeUp(p *predecessor) error {
 }
 
 // restore adds a track of the predecessor, whose leg has gone. c.mu is held.
-func (c *Call) restore(left leftTape, t *tape.Tape, finals int) {
-	tr := &track{ref: left.Ref, speaker: left.Speaker, format: t.Format(), rate: t.Format().Rate, tape: t, joined: time.Now()}
+func (c *Call) restore(left leftTape, t *tape.Tape, finals int, earlier []int) {
+	tr := &track{ref: left.Ref, speaker: left.Speaker, earlier: earlier, format: t.Format(), rate: t.Format().Rate, tape: t, joined: time.Now()}
 	client := c.newClient(tr, left.Participant)
 	if tr.client != nil {
 		tr.client.begins(nil, 0, left.Request)

@@ -21,10 +21,14 @@ func (c *Call) record(e event.Event) {
 	if r == nil {
 		return
 	}
+	if labels := c.labels.Load(); labels != nil && e.Track != nil {
+		id, role := labels.Of(*e.Track)
+		r.Speaker = adapter.Speaker{ID: id, Role: adapter.Role(role)}
+	}
 	for _, l := range *legs {
 		own := *r
 		if own.Leg == l.key && e.Transcript != nil {
-			own.Offset = l.offset(own.Track, e.Transcript.EndPos)
+			own.Offset = l.offset(e.Track.Number, e.Transcript.EndPos)
 		}
 		l.tell(adapter.Control{Kind: adapter.ControlResult, Result: &own})
 	}
@@ -52,11 +56,11 @@ func (c *Call) unlisten(l *leg) {
 	c.listeners.Store(&legs)
 }
 
-// offset turns a position of a track's tape into the time since the leg's first sample.
-func (l *leg) offset(id media.TrackID, pos int64) time.Duration {
+// offset turns a position of the tape of the track with that number into the time since the leg's first sample.
+func (l *leg) offset(number int, pos int64) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b, ok := l.begins[id]
+	b, ok := l.begins[number]
 	if !ok || pos < b.pos {
 		return 0
 	}

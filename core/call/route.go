@@ -24,11 +24,13 @@ type Match struct {
 func (m Match) matches(adapterName, tenant string, info adapter.LegInfo) bool {
 	for _, f := range [][2]string{
 		{m.Adapter, adapterName}, {m.Tenant, tenant}, {m.Account, info.Principal.Account},
-		{string(m.To), string(info.To)}, {string(m.From), string(info.From)},
 	} {
 		if f[0] != "" && f[0] != f[1] {
 			return false
 		}
+	}
+	if m.To != "" && !sameNumber(m.To, info.To) || m.From != "" && !sameNumber(m.From, info.From) {
+		return false
 	}
 	for name, want := range m.Claims {
 		if got, ok := info.Claims[name]; !ok || got != want {
@@ -64,9 +66,11 @@ type Route struct {
 	ProfileClaim      string
 	Profiles          []string
 	ConversationClaim string
-	StartPaused       bool // withhold a call's audio until somebody resumes it
-	Reattach          bool // ask the vendor for the audio of a call whose legs were lost, and leave calls to a successor of the host
-	MaxCalls          int  // live calls on this route; 0 means no limit of its own
+	Elsewhere         Elsewhere // of conversations that are named and do not lie in Google's project and location
+	KeepConversation  bool      // leave a conversation that a trusted peer named open after the call
+	StartPaused       bool      // withhold a call's audio until somebody resumes it
+	Reattach          bool      // ask the vendor for the audio of a call whose legs were lost, and leave calls to a successor of the host
+	MaxCalls          int       // live calls on this route; 0 means no limit of its own
 	// Relay lists what clients of Agent Assist may use through the host, as assist.Allows
 	// reads it: with the route's project and location, Profile and Profiles. Empty: nothing.
 	Relay []string

@@ -1,7 +1,9 @@
 package call
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/patchbay/patchbay/core/adapter"
@@ -27,6 +29,7 @@ type track struct {
 	tape    *tape.Tape
 	joined  time.Time
 	session assist.Track
+	earlier []int   // numbers of tracks that had the wrong role, and were this one in truth
 	paused  bool    // the vendor said so
 	quiet   bool    // a warning said that nothing comes
 	client  *client // whose own stream it is; nil in conversations of ours
@@ -51,59 +54,72 @@ func (t *track) lastAudio() time.Time {
 
 // join begins a segment of a track. A track whose speaker changed continues as
 // another one, under another participant.
-func (c *Call) join(l *leg, id media.TrackID, t adapter.Track) (*tape.Writer, error) {
+func (c *Call) join(l *leg, id media.TrackID, t adapter.Track) error {
 	if err := t.Format.Validate(); err != nil {
-		return nil, vendorError("Join", l, err)
+		return vendorError("Join", l, err)
 	}
 	if err := c.checkClient(t); err != nil {
-		return nil, vendorError("Join", l, err)
+		return vendorError("Join", l, err)
 	}
 	if role, ok := c.roles[id]; ok && role != t.Speaker.Role && c.conversation.Foreign == "" {
-		t.Speaker = adapter.Speaker{ID: string(role), Role: role, Evidence: fmt.Sprintf("routes[%d].roles", c.route)}
+		t.Speaker = adapter.Speaker{ID: string(role), Role: role, Evidence: fmt.Sprintf("routes[%d].roles", c.route), Mixed: t.Speaker.Mixed}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.live[l.key] != l {
-		return nil, adapter.ErrClosed
+		return adapter.ErrClosed
 	}
 	key := trackKey{l.key, id}
-	tr := c.tracks[key]
+	t.Speaker = c.heed(key, t.Speaker)
+	before := c.tracks[key]
+	tr := before
 	if tr != nil && (tr.speaker.ID != t.Speaker.ID || tr.speaker.Role != t.Speaker.Role) {
-		c.publish(event.Event{Kind: event.RoleCorrected, Track: tr.about(), State: &event.State{
-			Reason: t.Speaker.Evidence, Text: fmt.Sprintf("track %s is %s (%s) from here on, not %s", id, t.Speaker.ID, t.Speaker.Role, tr.speaker.ID)}})
-		tr.tape.End()
 		tr = nil
 	}
 	if tr == nil {
 		if len(c.order) >= c.limits.TracksPerCall {
-			return nil, vendorError("Join", l, fmt.Errorf("the call has %d tracks; limits.tracks_per_call allows no more", len(c.order)))
+			return vendorError("Join", l, fmt.Errorf("the call has %d tracks; limits.tracks_per_call allows no more", len(c.order)))
 		}
-		tr = c.newTrack(key, t)
+		if before != nil {
+			before.tape.End()
+		}
+		tr = c.newTrack(key, t, before)
+		if before != nil {
+			if wrong(before.speaker, t.Speaker) {
+				tr.earlier = append(slices.Clone(before.earlier), before.ref.Number)
+			}
+			c.corrected(tr, before.speaker, false)
+		}
 	} else if tr.heard && c.othersHeard(key, tr) { // it was lost, and the other took its place
 		c.standBy(tr)
 	}
 	w, err := tr.tape.Join(t.Format, t.Arrived)
 	if err != nil {
-		return nil, vendorError("Join", l, err)
+		return vendorError("Join", l, err)
 	}
 	if tr.client != nil {
 		tr.client.begins(l, w.Start(), t.Request)
 		c.session.Cut(tr.ref, w.Start())
 	}
-	tr.format = t.Format
+	tr.format, tr.speaker = t.Format, t.Speaker
 	c.publish(event.Event{Kind: event.TrackJoined, Track: tr.about(), State: &event.State{Leg: l.key, Reason: t.Speaker.Evidence, Text: t.Format.String()}})
-	return w, nil
+	if before == tr {
+		before = nil
+	}
+	return l.feed(tr, before, w)
 }
 
 // The call's own reasons to discard audio.
 const (
 	DiscardThirdVoice = "third_voice" // routes[].third_voice is ignore
+	DiscardMixed      = "mixed"       // several voices on one track, and nobody said as whom to hear it
 	DiscardStandby    = "standby"     // another track of the speaker is heard
 	DiscardCallEnded  = "call_ended"  // no result came before the call was over
 )
 
-// newTrack makes a track and decides who hears it. c.mu is held.
-func (c *Call) newTrack(key trackKey, t adapter.Track) *track {
+// newTrack makes a track and decides who hears it. It goes on where before ended, unless
+// that is nil. c.mu is held.
+func (c *Call) newTrack(key trackKey, t adapter.Track, before *track) *track {
 	tr := &track{
 		ref:     event.TrackRef{Number: c.lastTrack + 1, Leg: key.leg, Track: string(key.track), Speaker: t.Speaker.ID, Role: string(t.Speaker.Role)},
 		speaker: t.Speaker, joined: time.Now(), rate: t.Format.Rate,
@@ -113,6 +129,13 @@ func (c *Call) newTrack(key trackKey, t adapter.Track) *track {
 	}
 	c.lastTrack++
 	tr.tape = c.newTape(tr, t)
+	if before != nil {
+		tr.paused = before.paused
+		t.Language = cmp.Or(t.Language, before.session.Language)
+	}
+	if l := c.live[key.leg]; l != nil && l.held {
+		tr.tape.Hold(true)
+	}
 	c.addTrack(key, tr, assist.Track{Language: t.Language, Client: c.newClient(tr, t.Participant)})
 	return tr
 }
@@ -122,12 +145,16 @@ func (c *Call) addTrack(key trackKey, tr *track, session assist.Track) {
 	heard := tr.ref
 	tr.heard = true
 	if tr.ref.Role == string(adapter.RoleOther) && tr.client == nil {
-		if tr.heard = c.thirdVoice == ThirdVoiceParticipant; !tr.heard {
+		tr.heard = c.thirdVoice == ThirdVoiceParticipant && !tr.speaker.Mixed
+		switch {
+		case tr.speaker.Mixed:
+			tr.tape.Refuse(DiscardMixed)
+		case !tr.heard:
 			tr.tape.Refuse(DiscardThirdVoice)
 		}
 		heard.Role = string(adapter.RoleHumanAgent)
 	}
-	tr.tape.Withhold(c.paused != "")
+	tr.tape.Withhold(c.paused != "" || tr.paused)
 	if c.leaving {
 		tr.tape.Leave()
 	}
@@ -208,9 +235,8 @@ func (c *Call) note(l *leg, n adapter.Note) {
 		case adapter.NoteHold:
 			tr.tape.Hold(true)
 		case adapter.NoteLanguage:
-			if tr.standby {
-				tr.session.Language = n.Text
-			} else if tr.heard {
+			tr.session.Language = n.Text // for a track that is added later, or goes on from this one
+			if tr.heard {
 				c.session.SetLanguage(tr.ref, n.Text)
 			}
 		case adapter.NoteGap:

@@ -16,16 +16,17 @@ import (
 // Config is a configuration file. Load returns one in which every default is filled
 // in, every path is absolute and every secret of the host is resolved.
 type Config struct {
-	API       API       `yaml:"api"`
-	Google    Google    `yaml:"google"`
-	PluginDir string    `yaml:"plugin_dir,omitempty"` // where plugins lie; empty is beside the program
-	Adapters  []Adapter `yaml:"adapters"`
-	Tenants   []Tenant  `yaml:"tenants,omitempty"` // none: every account belongs to DefaultTenant
-	Routes    []Route   `yaml:"routes"`
-	Spool     Spool     `yaml:"spool"`
-	Limits    Limits    `yaml:"limits"`
-	Log       Log       `yaml:"log"`
-	Telemetry Telemetry `yaml:"telemetry"`
+	API         API          `yaml:"api"`
+	Google      Google       `yaml:"google"`
+	PluginDir   string       `yaml:"plugin_dir,omitempty"` // where plugins lie; empty is beside the program
+	Adapters    []Adapter    `yaml:"adapters"`
+	Tenants     []Tenant     `yaml:"tenants,omitempty"` // none: every account belongs to DefaultTenant
+	Routes      []Route      `yaml:"routes"`
+	NumberPools []NumberPool `yaml:"number_pools,omitempty"`
+	Spool       Spool        `yaml:"spool"`
+	Limits      Limits       `yaml:"limits"`
+	Log         Log          `yaml:"log"`
+	Telemetry   Telemetry    `yaml:"telemetry"`
 
 	source source
 }
@@ -67,7 +68,7 @@ type Adapter struct {
 	Name     string            `yaml:"name"`             // of this instance, in routes and logs
 	Plugin   string            `yaml:"plugin"`           // "twilio" for patchbay-adapter-twilio, or a path
 	SHA256   string            `yaml:"sha256,omitempty"` // of the plugin's binary, in hex; empty does not pin it
-	Listen   map[string]string `yaml:"listen,omitempty"` // the plugin's listeners by name: host:port
+	Listen   map[string]string `yaml:"listen,omitempty"` // the plugin's listeners by name: host:port, for datagrams where the name ends in _udp
 	TLS      *TLS              `yaml:"tls,omitempty"`    // nil: without TLS, behind a proxy that ends it
 	Settings Settings          `yaml:"settings,omitempty"`
 }
@@ -128,6 +129,12 @@ type Route struct {
 	// ConversationClaim is the vendor's field that names the conversation. Without the
 	// field the adapter proposes an id.
 	ConversationClaim string `yaml:"conversation_claim,omitempty"`
+	// ConversationElsewhere says what becomes of a call for which a trusted peer, that
+	// field or a leased number names a conversation outside the route's project and location.
+	ConversationElsewhere Elsewhere `yaml:"conversation_elsewhere,omitempty"`
+	// KeepConversation leaves a conversation that was named so open after the call. Otherwise
+	// the last call in it completes it, as Google's own telephony does.
+	KeepConversation bool `yaml:"keep_conversation,omitempty"`
 
 	// Relay lists what clients of Agent Assist may use through patchbay, within the route's
 	// project, location and profiles: "calls" (conversations, participants, answer records,
@@ -138,14 +145,24 @@ type Route struct {
 	Limits RouteLimits `yaml:"limits,omitempty"`
 }
 
+// NumberPool is a set of telephone numbers that the API leases for one conversation each:
+// the first call to a leased number goes into it.
+type NumberPool struct {
+	Name    string        `yaml:"name"`
+	Numbers []string      `yaml:"numbers"`           // each in one pool
+	TTL     time.Duration `yaml:"ttl,omitempty"`     // of a lease for which nobody says; empty: 5m
+	Adapter string        `yaml:"adapter,omitempty"` // whose calls may take them; empty: every instance's
+	Tenant  string        `yaml:"tenant,omitempty"`  // whose calls may take them; required where the file names tenants
+}
+
 // Match says which calls a route is for. Every field that is written must fit; an
 // empty Match fits every call.
 type Match struct {
 	Adapter string            `yaml:"adapter,omitempty"` // name of an instance
 	Tenant  string            `yaml:"tenant,omitempty"`
 	Account string            `yaml:"account,omitempty"` // the vendor's account, as verified
-	To      string            `yaml:"to,omitempty"`      // dialled number, "+15550100"
-	From    string            `yaml:"from,omitempty"`    // calling number
+	To      string            `yaml:"to,omitempty"`      // dialled number, "+15550100"; only digits count
+	From    string            `yaml:"from,omitempty"`    // calling number, likewise
 	Claims  map[string]string `yaml:"claims,omitempty"`  // vendor's fields with the values they must have
 }
 
@@ -188,6 +205,15 @@ type ThirdVoice string
 const (
 	ThirdVoiceIgnore      ThirdVoice = "ignore"      // counted, neither kept nor sent
 	ThirdVoiceParticipant ThirdVoice = "participant" // a participant of its own
+)
+
+// Elsewhere says what becomes of a call whose named conversation lies elsewhere.
+type Elsewhere string
+
+// The policies. The zero value in a file means ElsewhereRefuse.
+const (
+	ElsewhereRefuse Elsewhere = "refuse"
+	ElsewhereIgnore Elsewhere = "ignore" // the call gets a conversation as if none had been named
 )
 
 // Start says how a call begins.
@@ -279,6 +305,9 @@ func (c *Config) fillRoutes() {
 		}
 		if r.Start == "" {
 			r.Start = StartHeard
+		}
+		if r.ConversationElsewhere == "" {
+			r.ConversationElsewhere = ElsewhereRefuse
 		}
 	}
 }

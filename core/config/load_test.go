@@ -82,8 +82,12 @@ routes:
     profile_claim: aa_profile
     profiles: [sales, projects/q/locations/europe-west1/conversationProfiles/support]
     conversation_claim: conversation_id
+    conversation_elsewhere: ignore
+    keep_conversation: true
     limits: {calls: 10}
   - {match: {adapter: other}, profile: demo}
+number_pools:
+  - {name: hand-over, numbers: [+15550160, "+1 555 0161"], ttl: 2m, adapter: other, tenant: rest}
 spool: {dir: spool, key: env:SPOOL_KEY, max_size: 1GiB, max_per_track: 8MiB, fsync_interval: 500ms}
 limits: {calls: 9, legs_per_call: 3, tracks_per_call: 4, memory_per_track: 512KiB, grace: 1m30s, lost_grace: 20s, reattach_grace: 40s, recover_age: 2h}
 log: {level: debug, format: json}
@@ -136,19 +140,21 @@ func TestLoad(t *testing.T) {
 				},
 				Profile: "demo", Project: "q", Location: "europe-west1", Credentials: in("key.json"), QuotaProject: "payer",
 				Language: "en-US", Model: "telephony", Transport: TransportStreaming,
-				Roles:             map[string]Speaker{"inbound": SpeakerCustomer, "outbound": SpeakerAgent},
-				ThirdVoice:        ThirdVoiceParticipant,
-				Start:             StartPaused,
-				WordTimes:         true,
-				StoreMissing:      true,
-				Reattach:          true,
-				ProfileClaim:      "aa_profile",
-				Profiles:          []string{"sales", "projects/q/locations/europe-west1/conversationProfiles/support"},
-				ConversationClaim: "conversation_id",
-				Limits:            RouteLimits{Calls: 10},
+				Roles:                 map[string]Speaker{"inbound": SpeakerCustomer, "outbound": SpeakerAgent},
+				ThirdVoice:            ThirdVoiceParticipant,
+				Start:                 StartPaused,
+				WordTimes:             true,
+				StoreMissing:          true,
+				Reattach:              true,
+				ProfileClaim:          "aa_profile",
+				Profiles:              []string{"sales", "projects/q/locations/europe-west1/conversationProfiles/support"},
+				ConversationClaim:     "conversation_id",
+				ConversationElsewhere: ElsewhereIgnore, KeepConversation: true,
+				Limits: RouteLimits{Calls: 10},
 			},
-			{Match: Match{Adapter: "other"}, Profile: "demo", Transport: TransportExtended, ThirdVoice: ThirdVoiceIgnore, Start: StartHeard},
+			{Match: Match{Adapter: "other"}, Profile: "demo", Transport: TransportExtended, ThirdVoice: ThirdVoiceIgnore, Start: StartHeard, ConversationElsewhere: ElsewhereRefuse},
 		},
+		NumberPools: []NumberPool{{Name: "hand-over", Numbers: []string{"+15550160", "+1 555 0161"}, TTL: 2 * time.Minute, Adapter: "other", Tenant: "rest"}},
 		Spool: Spool{
 			Dir: in("spool"), Key: Secret{Ref: "env:SPOOL_KEY", Value: "5ea1"},
 			MaxBytes: 1 << 30, MaxTrackBytes: 8 << 20, SyncInterval: 500 * time.Millisecond,
@@ -171,7 +177,7 @@ func TestDefaults(t *testing.T) {
 	want := Default()
 	want.Google.Project = "p"
 	want.Adapters = []Adapter{{Name: "a", Plugin: "b"}}
-	want.Routes = []Route{{Profile: "demo", Transport: TransportExtended, ThirdVoice: ThirdVoiceIgnore, Start: StartHeard}}
+	want.Routes = []Route{{Profile: "demo", Transport: TransportExtended, ThirdVoice: ThirdVoiceIgnore, Start: StartHeard, ConversationElsewhere: ElsewhereRefuse}}
 	if diff := cmp.Diff(&want, c, ignoreSource); diff != "" {
 		t.Errorf("Parse (-want +got):\n%s", diff)
 	}

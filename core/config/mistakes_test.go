@@ -97,6 +97,19 @@ func TestMistakes(t *testing.T) {
 			`4: adapters[0].listen.x = "0.0.0.0:8080": api.listen listens there already; choose another port`,
 			`6: adapters[2].listen.x = "[::]:9000": adapters[1].listen.y listens there already; choose another port`,
 		}},
+		{"one port of two networks", "google: {project: p}\nroutes: [{profile: demo}]\nadapters:\n  - {name: a, plugin: b, listen: {sip_udp: ':5060', sip_tcp: ':5060'}}\n  - {name: b, plugin: b, listen: {sip_udp: '127.0.0.1:5060'}}\n", []string{
+			`5: adapters[1].listen.sip_udp = "127.0.0.1:5060": adapters[0].listen.sip_udp listens there already; choose another port`,
+		}},
+		{"number pools", "google: {project: p}\nadapters: [{name: a, plugin: b}]\ntenants: [{name: t, accounts: [{adapter: a}]}]\nroutes: [{profile: demo, conversation_elsewhere: perhaps}]\nnumber_pools:\n  - {name: one, numbers: [+15550160, '0015550160', sales]}\n  - {name: one, adapter: z, tenant: t, ttl: 25h}\n", []string{
+			`4: routes[0].conversation_elsewhere = "perhaps": unknown; write refuse or ignore`,
+			`6: number_pools[0].tenant: missing; write t`,
+			`6: number_pools[0].numbers[1] = "0015550160": is number_pools[0].numbers[0] already; a number stands in one pool, once: delete one of them`,
+			`6: number_pools[0].numbers[2] = "sales": not a telephone number; write it like +15550160`,
+			`7: number_pools[1].name = "one": the name of item 0 already; choose another`,
+			`7: number_pools[1].adapter = "z": not defined in this file; write a`,
+			`7: number_pools[1].ttl = "25h0m0s": out of bounds; write 1s to 24h0m0s`,
+			`7: number_pools[1].numbers: none, so there is nothing to lease; list the numbers as the vendor sends them, such as +15550160`,
+		}},
 		{"google", "adapters: [{name: a, plugin: b}]\nroutes: [{profile: demo}]\ngoogle:\n  quota_project: projects/p\n  location: Mars\n  endpoint: localhost\n  insecure: true\n  credentials: /no/key.json\n", []string{
 			"3: google.project: missing, and routes[0] names none either; write the id of the Google Cloud project",
 			`4: google.quota_project = "projects/p": not the id of a project; write the id alone, such as my-project-123`,

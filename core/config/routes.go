@@ -5,19 +5,15 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/patchbay/patchbay/core/adapter"
 )
 
 func (v *validator) routes(c *Config) {
 	if len(c.Routes) == 0 {
 		v.Add("routes", "", "none, so every call would be refused", "write at least one: - {match: {}, profile: …}")
 	}
-	tenants := []string{DefaultTenant}
-	if len(c.Tenants) > 0 {
-		tenants = tenants[:0]
-		for _, t := range c.Tenants {
-			tenants = append(tenants, t.Name)
-		}
-	}
+	tenants := tenantNames(c)
 	for i, r := range c.Routes {
 		key := at("routes", i)
 		v.reference(key+".match.adapter", r.Match.Adapter, instanceNames(c.Adapters), false)
@@ -43,6 +39,9 @@ func (v *validator) routes(c *Config) {
 		if r.Start != "" {
 			v.word(key+".start", string(r.Start), string(StartHeard), string(StartPaused))
 		}
+		if r.ConversationElsewhere != "" {
+			v.word(key+".conversation_elsewhere", string(r.ConversationElsewhere), string(ElsewhereRefuse), string(ElsewhereIgnore))
+		}
 		for _, track := range slices.Sorted(maps.Keys(r.Roles)) {
 			v.word(under(key+".roles", track), string(r.Roles[track]), string(SpeakerCustomer), string(SpeakerAgent), string(SpeakerOther))
 		}
@@ -53,6 +52,17 @@ func (v *validator) routes(c *Config) {
 		}
 		v.atLeast(key+".limits.calls", int64(r.Limits.Calls), 0)
 	}
+}
+
+func tenantNames(c *Config) []string {
+	if len(c.Tenants) == 0 {
+		return []string{DefaultTenant}
+	}
+	names := make([]string, 0, len(c.Tenants))
+	for _, t := range c.Tenants {
+		names = append(names, t.Name)
+	}
+	return names
 }
 
 // profiles checks the profile of a route and those that a claim may choose.
@@ -98,8 +108,8 @@ func (m Match) covers(other Match) bool {
 		{m.Adapter, other.Adapter},
 		{m.Tenant, other.Tenant},
 		{m.Account, other.Account},
-		{m.To, other.To},
-		{m.From, other.From},
+		{adapter.E164(m.To).Digits(), adapter.E164(other.To).Digits()},
+		{adapter.E164(m.From).Digits(), adapter.E164(other.From).Digits()},
 	} {
 		if pair[0] != "" && pair[0] != pair[1] {
 			return false

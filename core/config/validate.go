@@ -33,12 +33,13 @@ const nameAdvice = "write small letters, digits, - and _, at most 63"
 func (c *Config) Validate() error { return c.problems().Err() }
 
 func (c *Config) problems() adapter.Problems {
-	v := validator{listeners: map[string]string{}}
+	v := validator{listeners: map[socket]string{}}
 	v.api(c.API)
 	v.google(c)
 	v.adapters(c.Adapters)
 	v.tenants(c)
 	v.routes(c)
+	v.pools(c)
 	v.spool(c.Spool)
 	v.limits(c.Limits)
 	v.word("log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -49,11 +50,14 @@ func (c *Config) problems() adapter.Problems {
 
 type validator struct {
 	adapter.Problems
-	listeners map[string]string // address → key
+	listeners map[socket]string // → key
 }
 
+// socket is where a listener listens.
+type socket struct{ network, host, port string }
+
 func (v *validator) api(a API) {
-	v.address("api.listen", a.Listen)
+	v.address(adapter.NetworkTCP, "api.listen", a.Listen)
 	v.certificate("api.tls", a.TLS)
 	switch {
 	case a.Token.Ref != "" && !isReference(a.Token.Ref):
@@ -108,7 +112,7 @@ func (v *validator) adapters(adapters []Adapter) {
 			v.Add(key+".sha256", shorten(a.SHA256), "not a SHA-256", "write the 64 hexadecimal digits that sha256sum prints")
 		}
 		for _, name := range slices.Sorted(maps.Keys(a.Listen)) {
-			v.address(under(key+".listen", name), a.Listen[name])
+			v.address(adapter.NetworkOf(name), under(key+".listen", name), a.Listen[name])
 		}
 		v.certificate(key+".tls", a.TLS)
 	}
@@ -261,8 +265,8 @@ func (v *validator) certificate(key string, t *TLS) {
 	}
 }
 
-// address checks a listener's address and that no other listener has it.
-func (v *validator) address(key, address string) {
+// address checks a listener's address and that no other listener of the network has it.
+func (v *validator) address(network, key, address string) {
 	if why, do := addressFault(address); why != "" {
 		v.Add(key, shorten(address), why, do)
 		return
@@ -274,14 +278,17 @@ func (v *validator) address(key, address string) {
 	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
 		host = ""
 	}
-	for _, taken := range slices.Sorted(maps.Keys(v.listeners)) {
-		otherHost, otherPort, _ := net.SplitHostPort(taken)
-		if port == otherPort && (host == otherHost || host == "" || otherHost == "") {
-			v.Add(key, address, v.listeners[taken]+" listens there already", "choose another port")
-			return
+	var others []string
+	for s, other := range v.listeners {
+		if s.network == network && s.port == port && (s.host == host || s.host == "" || host == "") {
+			others = append(others, other)
 		}
 	}
-	v.listeners[net.JoinHostPort(host, port)] = key
+	if len(others) > 0 {
+		v.Add(key, address, slices.Min(others)+" listens there already", "choose another port")
+		return
+	}
+	v.listeners[socket{network, host, port}] = key
 }
 
 // addressFault says why text is not host:port, or nothing.

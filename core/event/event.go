@@ -31,6 +31,7 @@ type Event struct {
 	Stream     *Stream     `json:"stream,omitempty"`
 	Problem    *Problem    `json:"problem,omitempty"`
 	Decision   *Decision   `json:"decision,omitempty"`
+	Correction *Correction `json:"correction,omitempty"`
 }
 
 // Kind names what happened.
@@ -44,7 +45,7 @@ const (
 	LegJoined          Kind = "leg.joined"             // State
 	LegEnded           Kind = "leg.ended"              // State
 	TrackJoined        Kind = "track.joined"           // State
-	RoleCorrected      Kind = "role.corrected"         // State: the track continues under another participant
+	RoleCorrected      Kind = "role.corrected"         // State, Correction: the track continues under another participant
 	CallPaused         Kind = "call.paused"            // State: audio is withheld from here on
 	CallResumed        Kind = "call.resumed"           // State
 	ConversationReady  Kind = "conversation.ready"     // State

@@ -26,6 +26,8 @@ type leg struct {
 	call    string
 	answer  chan error // the host's answer to Open; nil admits
 
+	conversation string // set before the answer
+
 	mu      sync.Mutex
 	tracks  map[media.TrackID]*track
 	control chan adapter.Control
@@ -177,6 +179,9 @@ func (l *leg) Note(n adapter.Note) error {
 	}
 	return l.session.queue.event(&plugv1.Item{Item: &plugv1.Item_Note{Note: wire.FromNote(l.number, n)}})
 }
+
+// Conversation is for adapter.ConversationOf.
+func (l *leg) Conversation() string { return l.conversation }
 
 // Control implements adapter.Leg.
 func (l *leg) Control() <-chan adapter.Control { return l.control }

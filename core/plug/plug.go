@@ -85,6 +85,11 @@ func newProgram[C adapter.Config, A adapter.Adapter](name string, defaults C, ne
 		}
 		return c, func() (adapter.Adapter, error) { return newAdapter(c) }, nil
 	}
+	for _, l := range p.listeners {
+		if l.Network != adapter.NetworkOf(l.Name) {
+			return nil, fmt.Errorf("plug: listener %q of %s has network %q; by its name it is %s", l.Name, name, l.Network, adapter.NetworkOf(l.Name))
+		}
+	}
 	for _, o := range opts {
 		o(p)
 	}

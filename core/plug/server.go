@@ -69,7 +69,8 @@ func (s *server) Configure(_ context.Context, r *plugv1.ConfigureRequest) (*plug
 		return &plugv1.ConfigureResponse{Problems: wire.FromProblems(ps.Err())}, nil
 	}
 	s.adapter, s.sockets = a, newSockets(r.GetSockets())
-	s.env.Name, s.env.Log, s.env.Listen = r.GetInstance(), s.log, s.sockets.listen
+	s.env.Name, s.env.Log = r.GetInstance(), s.log
+	s.env.Listen, s.env.ListenPacket = s.sockets.listen, s.sockets.listenPacket
 	return &plugv1.ConfigureResponse{}, nil
 }
 
@@ -81,11 +82,9 @@ func (s *server) prepare(r *plugv1.ConfigureRequest) (adapter.Adapter, adapter.P
 		return nil, settingsProblems(err)
 	}
 	ps := settingsProblems(c.Validate())
-	for _, l := range c.Listeners() {
-		if !slices.ContainsFunc(r.GetSockets(), func(m *plugv1.Socket) bool { return m.GetName() == l.Name }) {
-			ps.Add("listen."+l.Name, "", "the adapter needs this listener", fmt.Sprintf("give it a %s address, such as :8443", l.Network))
-		}
-	}
+	ps = append(ps, adapter.MissingListeners(c.Listeners(), func(name string) bool {
+		return slices.ContainsFunc(r.GetSockets(), func(m *plugv1.Socket) bool { return m.GetName() == name })
+	})...)
 	if r.GetTlsCert() != "" || r.GetTlsKey() != "" {
 		if s.env.TLS, err = certfile.Config(r.GetTlsCert(), r.GetTlsKey(), s.log); err != nil {
 			ps.Add("tls", r.GetTlsCert(), err.Error(), "correct the files")

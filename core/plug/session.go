@@ -154,6 +154,7 @@ func (s *session) down(m *plugv1.Down) {
 	switch m := m.GetItem().(type) {
 	case *plugv1.Down_Admitted:
 		if l := s.leg(m.Admitted.GetLeg()); l != nil {
+			l.conversation = m.Admitted.GetConversation() // before the answer, which Open waits for
 			l.answered(nil)
 		}
 	case *plugv1.Down_Refused:

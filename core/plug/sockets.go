@@ -2,6 +2,7 @@ package plug
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -14,49 +15,70 @@ import (
 // once.
 type sockets struct {
 	mu     sync.Mutex
+	known  map[string]bool
 	free   map[string]*plugv1.Socket
-	opened []net.Listener
+	opened []io.Closer
 	closed bool
 }
 
 func newSockets(ms []*plugv1.Socket) *sockets {
-	s := &sockets{free: map[string]*plugv1.Socket{}}
+	s := &sockets{known: map[string]bool{}, free: map[string]*plugv1.Socket{}}
 	for _, m := range ms {
-		s.free[m.GetName()] = m
+		s.free[m.GetName()], s.known[m.GetName()] = m, true
 	}
 	return s
 }
 
-// listen is the plugin's Env.Listen: the inherited socket, or where sockets are not
-// inherited, one bound to the same address.
+// listen is the plugin's Env.Listen.
 func (s *sockets) listen(name string) (net.Listener, error) {
+	return take(s, name, adapter.NetworkTCP, net.Listen, net.FileListener)
+}
+
+// listenPacket is the plugin's Env.ListenPacket.
+func (s *sockets) listenPacket(name string) (net.PacketConn, error) {
+	return take(s, name, adapter.NetworkUDP, net.ListenPacket, net.FilePacketConn)
+}
+
+// take returns the inherited socket, or where sockets are not inherited, one bound to
+// the same address.
+func take[T io.Closer](s *sockets, name, network string, bind func(network, address string) (T, error), adopt func(*os.File) (T, error)) (T, error) {
+	var none T
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.free[name]
-	if m == nil || s.closed {
-		return nil, &adapter.Error{Op: "plug.Listen", Kind: adapter.KindConfig,
-			Err: fmt.Errorf("no address for listener %q, or it is in use; add it under listen in the configuration", name)}
+	var err error
+	switch {
+	case !s.known[name]:
+		err = fmt.Errorf("listener %q: %w; add it under listen", name, adapter.ErrNoListener)
+	case m == nil || s.closed:
+		err = fmt.Errorf("listener %q is taken already", name)
+	case m.GetNetwork() != network:
+		err = fmt.Errorf("listener %q is for %s, and %s was asked for", name, m.GetNetwork(), network)
+	}
+	if err != nil {
+		return none, &adapter.Error{Op: "plug.Listen", Kind: adapter.KindConfig, Err: err}
 	}
 	delete(s.free, name)
-	ln, err := open(m)
+	socket, err := open(m, bind, adopt)
 	if err != nil {
-		return nil, &adapter.Error{Op: "plug.Listen", Kind: adapter.KindConfig, Err: fmt.Errorf("listener %q: %w", name, err)}
+		return none, &adapter.Error{Op: "plug.Listen", Kind: adapter.KindConfig, Err: fmt.Errorf("listener %q: %w", name, err)}
 	}
-	s.opened = append(s.opened, ln)
-	return ln, nil
+	s.opened = append(s.opened, socket)
+	return socket, nil
 }
 
-func open(m *plugv1.Socket) (net.Listener, error) {
+func open[T any](m *plugv1.Socket, bind func(network, address string) (T, error), adopt func(*os.File) (T, error)) (T, error) {
 	if m.GetFd() == 0 {
-		return net.Listen(m.GetNetwork(), m.GetAddress())
+		return bind(m.GetNetwork(), m.GetAddress())
 	}
 	f := os.NewFile(uintptr(m.GetFd()), m.GetName())
 	if f == nil {
-		return nil, fmt.Errorf("file descriptor %d was not inherited", m.GetFd())
+		var none T
+		return none, fmt.Errorf("file descriptor %d was not inherited", m.GetFd())
 	}
-	ln, err := net.FileListener(f) // a duplicate, non-blocking and closed on exec
+	socket, err := adopt(f) // a duplicate, non-blocking and closed on exec
 	_ = f.Close()
-	return ln, err
+	return socket, err
 }
 
 // close shuts every socket, also those that nobody took, so that a successor of
@@ -65,8 +87,8 @@ func (s *sockets) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for _, ln := range s.opened {
-		_ = ln.Close() // the adapter may have closed it already
+	for _, socket := range s.opened {
+		_ = socket.Close() // the adapter may have closed it already
 	}
 	for _, m := range s.free {
 		if m.GetFd() != 0 {

@@ -57,6 +57,7 @@ type Tape struct {
 	end      int64
 	bytes    int64 // kept in blocks
 	announce int64 // samples of the next gap that the vendor announced
+	omitted  int64 // of them, those that it announced in a pause
 	withhold bool
 	held     hold
 	refuse   string // not empty: everything written is discarded for this reason
@@ -133,7 +134,7 @@ func (t *Tape) Join(f media.Format, arrived time.Time) (*Writer, error) {
 	}
 	t.segments = append(t.segments, s)
 	t.forgetSegments()
-	t.writing, t.announce = true, 0
+	t.writing, t.announce, t.omitted = true, 0, 0
 	t.joins++
 	t.signal()
 	return &Writer{t: t, join: t.joins, start: t.end}, nil
@@ -141,6 +142,13 @@ func (t *Tape) Join(f media.Format, arrived time.Time) (*Writer, error) {
 
 // Start returns the position of the segment's first sample on the tape.
 func (w *Writer) Start() int64 { return w.start }
+
+// Next returns the position, in the segment, of the sample that follows the last.
+func (w *Writer) Next() int64 {
+	w.t.mu.Lock()
+	defer w.t.mu.Unlock()
+	return w.t.end - w.start
+}
 
 // forgetSegments keeps the table short on a leg that joins again and again.
 func (t *Tape) forgetSegments() {
@@ -227,6 +235,15 @@ func (w *Writer) Write(f media.Frame) error {
 // gap fills n samples that did not come.
 func (t *Tape) gap(n int64, f media.Format) {
 	t.led.Filled += n
+	if omitted := min(n, t.omitted); omitted > 0 {
+		t.omitted -= omitted
+		t.announce -= omitted
+		t.led.Withheld += omitted
+		t.append(spanSkip, omitted, nil)
+		if n -= omitted; n == 0 {
+			return
+		}
+	}
 	announced := min(n, t.announce)
 	t.announce -= announced
 	if t.held != holdNone {
@@ -270,11 +287,17 @@ func (t *Tape) bound() {
 	}
 }
 
-// Announce says that the next gap of n samples is the vendor's doing (DTX), not loss.
+// Announce says that the next gap of n samples is the vendor's doing (DTX), not loss. Said
+// in a pause, it is what the vendor did not send because of it: it counts as withheld,
+// though the gap shows only when audio comes again.
 func (t *Tape) Announce(n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.announce += max(0, n)
+	n = max(0, n)
+	t.announce += n
+	if t.withhold {
+		t.omitted += n
+	}
 }
 
 // hold says whether the vendor said that audio may stop.

@@ -258,6 +258,32 @@ func TestWithhold(t *testing.T) {
 	}
 }
 
+// TestAnnouncedInAPause: a vendor that sends nothing in a pause says how much that was
+// before it goes on. The audio behind it comes after the pause.
+func TestAnnouncedInAPause(t *testing.T) {
+	for name, tc := range map[string]struct {
+		next                   int64 // position of the first frame after the pause
+		withheld, filled, lost int64
+	}{
+		"as announced":     {160 + 800, 800, 800, 0},
+		"more than that":   {160 + 960, 800, 960, 160},
+		"less than that":   {160 + 640, 640, 640, 0},
+		"nothing was left": {160, 0, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tp := newTape(t)
+			write(t, tp, frame(0, speech(0)))
+			tp.Withhold(true)
+			tp.Announce(800)
+			tp.Withhold(false)
+			write(t, tp, frame(tc.next, speech(1)))
+			if l := tp.Ledger(); l.Withheld != tc.withheld || l.Filled != tc.filled || l.Lost != tc.lost || l.Balanced() != nil {
+				t.Errorf("Ledger() = %+v; want %d withheld and %d lost of %d filled", l, tc.withheld, tc.lost, tc.filled)
+			}
+		})
+	}
+}
+
 func TestSegmentsOfOtherFormats(t *testing.T) {
 	tp := newTape(t)
 	write(t, tp, frame(0, speech(0)))

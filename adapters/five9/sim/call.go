@@ -40,6 +40,7 @@ type leg struct {
 
 	frames, samples int64
 	rest            []byte // of a message that was cut within a sample
+	broken          bool   // sending failed
 }
 
 func (e *engine) newCall(i int) *call {
@@ -236,12 +237,19 @@ func (l *leg) play(ctx context.Context, s *Stream, until time.Duration) {
 	case <-ctx.Done():
 	}
 	player.Halt() // and wait for its turn to end
+	if l.broken { // sending fails a moment before the stream says why
+		select {
+		case <-s.Ended():
+		case <-ctx.Done():
+		}
+		l.broken = false
+	}
 }
 
 // message sends the next message and reports whether more follows.
 func (l *leg) message(s *Stream, until time.Duration) bool {
 	var samples []int16
-	more := true
+	first, more := l.block, true
 	for range l.Chunk / blockTime {
 		if until > 0 && time.Duration(l.block)*blockTime >= until {
 			more = false
@@ -270,7 +278,8 @@ func (l *leg) message(s *Stream, until time.Duration) bool {
 		payload, l.rest = payload[:cut], []byte{payload[cut]}
 	}
 	sent, err := s.Send(payload)
-	if err != nil { // the stream knows why
+	if err != nil { // the audio is for the next stream, if the leg comes back
+		l.block, l.broken = first, true
 		return false
 	}
 	if sent {

@@ -18,16 +18,25 @@ type Env struct {
 
 	mu        sync.Mutex
 	listeners map[string]net.Listener
+	packets   map[string]net.PacketConn
 	addrs     map[string]string
 	counts    map[string]int
 }
 
-// NewEnv opens a TCP listener on loopback for each name. What the adapter does
-// not take is closed with the test.
+// NewEnv opens a socket on loopback for each name, TCP or UDP as the name says. What the
+// adapter does not take is closed with the test.
 func NewEnv(tb testing.TB, listeners ...string) *Env {
 	tb.Helper()
-	e := &Env{listeners: map[string]net.Listener{}, addrs: map[string]string{}, counts: map[string]int{}}
+	e := &Env{listeners: map[string]net.Listener{}, packets: map[string]net.PacketConn{}, addrs: map[string]string{}, counts: map[string]int{}}
 	for _, name := range listeners {
+		if adapter.NetworkOf(name) == adapter.NetworkUDP {
+			c, err := net.ListenPacket("udp", "127.0.0.1:0")
+			if err != nil {
+				tb.Fatalf("adaptertest: listen: %v", err)
+			}
+			e.packets[name], e.addrs[name] = c, c.LocalAddr().String()
+			continue
+		}
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			tb.Fatalf("adaptertest: listen: %v", err)
@@ -35,19 +44,26 @@ func NewEnv(tb testing.TB, listeners ...string) *Env {
 		e.listeners[name], e.addrs[name] = ln, ln.Addr().String()
 	}
 	tb.Cleanup(e.close)
-	e.Env = adapter.Env{Name: "test", Log: Logger(tb), Listen: e.listen, Count: e.count}
+	e.Env = adapter.Env{Name: "test", Log: Logger(tb), Listen: e.listen, ListenPacket: e.listenPacket, Count: e.count}
 	return e
 }
 
-func (e *Env) listen(name string) (net.Listener, error) {
+func (e *Env) listen(name string) (net.Listener, error) { return take(e, e.listeners, name) }
+
+func (e *Env) listenPacket(name string) (net.PacketConn, error) { return take(e, e.packets, name) }
+
+func take[T any](e *Env, sockets map[string]T, name string) (T, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	ln := e.listeners[name]
-	if ln == nil {
-		return nil, fmt.Errorf("adaptertest: listener %q is unknown or already taken", name)
+	s, free := sockets[name]
+	switch {
+	case e.addrs[name] == "":
+		return s, fmt.Errorf("adaptertest: listener %q: %w", name, adapter.ErrNoListener)
+	case !free:
+		return s, fmt.Errorf("adaptertest: listener %q is taken already, or not of this network", name)
 	}
-	delete(e.listeners, name)
-	return ln, nil
+	delete(sockets, name)
+	return s, nil
 }
 
 func (e *Env) count(kind string) {
@@ -61,6 +77,9 @@ func (e *Env) close() {
 	defer e.mu.Unlock()
 	for _, ln := range e.listeners {
 		_ = ln.Close() // nobody took it
+	}
+	for _, c := range e.packets {
+		_ = c.Close()
 	}
 }
 

@@ -39,6 +39,9 @@ func (e Event) String() string {
 		if i.Conversation != "" {
 			fmt.Fprintf(&b, " conversation=%s", i.Conversation)
 		}
+		if i.Named {
+			b.WriteString(" named")
+		}
 		if i.From != "" || i.To != "" {
 			fmt.Fprintf(&b, " from=%s to=%s", string(i.From), string(i.To))
 		}
@@ -51,6 +54,9 @@ func (e Event) String() string {
 	case e.Joined != nil:
 		t := e.Joined
 		fmt.Fprintf(&b, " %s %v speaker=%s role=%s (%s)", e.Track, t.Format, t.Speaker.ID, t.Speaker.Role, t.Speaker.Evidence)
+		if t.Speaker.Mixed {
+			b.WriteString(" mixed")
+		}
 		if t.MediaTimeKnown {
 			fmt.Fprintf(&b, " at=%v", t.MediaTime)
 		}

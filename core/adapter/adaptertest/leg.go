@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,6 +81,13 @@ func (l *Leg) Order(c adapter.Control) {
 		l.send(c)
 		l.sink.record(Event{Leg: l.index, Op: "order " + string(c.Kind), Text: c.Reason})
 	}
+}
+
+// Conversation is for adapter.ConversationOf: what was proposed, in a project of the
+// test's.
+func (l *Leg) Conversation() string {
+	id := l.info.Conversation
+	return "projects/test/locations/global/conversations/" + id[strings.LastIndex(id, "/")+1:]
 }
 
 // Join implements adapter.Leg.

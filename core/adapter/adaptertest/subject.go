@@ -62,6 +62,19 @@ type Instance interface {
 	Stop(ctx context.Context) error
 }
 
+// Needed leaves out the listeners that an adapter can do without: of those with the same
+// AnyOf the first is kept.
+func Needed(ls []adapter.Listener) (needed []adapter.Listener) {
+	seen := map[string]bool{}
+	for _, l := range ls {
+		if l.AnyOf == "" || !seen[l.AnyOf] {
+			needed = append(needed, l)
+		}
+		seen[l.AnyOf] = true
+	}
+	return needed
+}
+
 // InProcess runs the subject in the test's process.
 var InProcess Runner = inProcess{}
 
@@ -76,7 +89,7 @@ type instance struct {
 func (inProcess) Start(tb testing.TB, s Subject, sink *Sink) Instance {
 	tb.Helper()
 	var names []string
-	for _, l := range s.Settings.Listeners() {
+	for _, l := range Needed(s.Settings.Listeners()) {
 		names = append(names, l.Name)
 	}
 	a, err := s.New()

@@ -46,6 +46,7 @@ vendor's, or that of the conversation.
   patchbay calls watch                    what is said and suggested in the newest call
   patchbay calls show CA0123              its tracks, and the account of its audio
   patchbay calls explain CA0123           why there is no transcript
+  patchbay calls role CA0123 @1 agent     track 1 is the agent, not the customer
   patchbay calls attach twilio CA0123     listen to a call that is already running`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -56,7 +57,8 @@ vendor's, or that of the conversation.
 	f.BoolVar(&c.json, "json", false, "print the API's JSON")
 	cmd.AddCommand(c.listCommand(), c.showCommand(), c.explainCommand(), c.watchCommand(), c.attachCommand(), c.detachCommand(),
 		c.pauseCommand("pause", "Withhold a call's audio: neither kept nor sent until it is resumed", "paused"),
-		c.pauseCommand("resume", "Hear a paused call again", "resumed"))
+		c.pauseCommand("resume", "Hear a paused call again", "resumed"),
+		c.roleCommand())
 	return cmd
 }
 

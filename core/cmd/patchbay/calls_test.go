@@ -172,6 +172,14 @@ func TestCallsAgainstARealAPI(t *testing.T) {
 			t.Errorf("after %s the call is paused by %q; want %q", step.verb, c.Summary().Paused, step.want)
 		}
 	}
+	if r := runCalls(t, env, "role", "CA/1", "inbound", "agent", "--reason", "I hear it"); r.code != 0 || r.stdout != "track inbound is the agent; what Agent Assist has of it so far stays as it is\n" {
+		t.Errorf("role = %+v", r)
+	}
+	if r := runCalls(t, env, "show", "CA/1"); !strings.Contains(r.stdout, "corrected by a person: I hear it; at Agent Assist it stays customer") {
+		t.Errorf("show = %+v; want the correction in it", r)
+	}
+	runCalls(t, env, "role", "CA/1", "inbound", "boss").one(t, exitUsage, `"boss" is no role`)
+	runCalls(t, env, "role", "CA/1", "9", "agent").one(t, exitFailure, "no such track")
 	runCalls(t, env, "attach", "us", "CA9").one(t, exitFailure, `no adapter "us"`)
 
 	if err := leg.Close(adapter.EndReason{Kind: adapter.EndHangup, Text: "goodbye"}); err != nil {

@@ -225,6 +225,13 @@ func callConfig(cfg *config.Config) call.Config {
 	limits.ReattachGrace = cfg.Limits.ReattachGrace
 	limits.RecoverAge = cfg.Limits.RecoverAge
 	c := call.Config{Limits: limits, TenantOf: cfg.TenantOf}
+	for _, p := range cfg.NumberPools {
+		pool := call.NumberPool{Name: p.Name, TTL: p.TTL, Adapter: p.Adapter, Tenant: p.Tenant}
+		for _, number := range p.Numbers {
+			pool.Numbers = append(pool.Numbers, adapter.E164(number))
+		}
+		c.Pools = append(c.Pools, pool)
+	}
 	for _, r := range cfg.Routes {
 		roles := make(map[media.TrackID]adapter.Role, len(r.Roles))
 		for track, speaker := range r.Roles {
@@ -238,6 +245,7 @@ func callConfig(cfg *config.Config) call.Config {
 			Google: googleOf(cfg, r), Profile: r.Profile, Language: r.Language, Model: r.Model,
 			Transport: assist.Transport(r.Transport), WordTimes: r.WordTimes, StoreMissing: r.StoreMissing, ThirdVoice: call.ThirdVoice(r.ThirdVoice), Roles: roles,
 			ProfileClaim: r.ProfileClaim, Profiles: r.Profiles, ConversationClaim: r.ConversationClaim,
+			Elsewhere: call.Elsewhere(r.ConversationElsewhere), KeepConversation: r.KeepConversation,
 			StartPaused: r.Start == config.StartPaused, Reattach: r.Reattach, MaxCalls: r.Limits.Calls,
 			Relay: r.Relay,
 		})
@@ -274,13 +282,10 @@ func hostConfig(cfg *config.Config, i int, pluginDir string, log *slog.Logger) h
 
 // checkListeners compares the addresses of the file with what the plugin listens on.
 func checkListeners(listen map[string]string, d host.Description) error {
-	var problems adapter.Problems
+	problems := adapter.MissingListeners(d.Listeners, func(name string) bool { return listen[name] != "" })
 	var names []string
 	for _, l := range d.Listeners {
 		names = append(names, l.Name)
-		if _, ok := listen[l.Name]; !ok {
-			problems.Add("listen."+l.Name, "", "missing", fmt.Sprintf("plugin %s listens there; write an address like :8443", d.Name))
-		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(listen)) {
 		if !slices.Contains(names, name) {

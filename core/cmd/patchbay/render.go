@@ -32,6 +32,7 @@ type renderer struct {
 	columns func() int // of the terminal; 0: not a terminal, so nothing is wrapped or overwritten
 	started time.Time  // of the call, or the first event that was seen
 	interim bool       // an interim stands on the last line
+	labels  event.Labels
 	offered map[offer]bool
 	timed   time.Time // what the suggestions answer whose time was shown last
 	err     error     // the first of writing
@@ -47,7 +48,7 @@ type offer struct {
 // width, and interim transcripts are shown and overwritten.
 func newRenderer(w io.Writer, lookup func(string) (string, bool)) *renderer {
 	return &renderer{
-		w: w, colour: colourOn(w, lookup), offered: map[offer]bool{},
+		w: w, colour: colourOn(w, lookup), offered: map[offer]bool{}, labels: event.Labels{},
 		columns: func() int { return columnsOf(w, lookup) }, // windows change their size
 	}
 }
@@ -56,6 +57,11 @@ func newRenderer(w io.Writer, lookup func(string) (string, bool)) *renderer {
 func (r *renderer) render(e event.Event) {
 	if r.started.IsZero() {
 		r.started = e.Time
+	}
+	if r.labels.Learn(e); e.Track != nil {
+		who := *e.Track
+		who.Speaker, who.Role = r.labels.Of(who)
+		e.Track = &who
 	}
 	switch {
 	case e.Transcript != nil:

@@ -214,14 +214,14 @@ func TestPrintCall(t *testing.T) {
 		To: "+15550100", Profile: "demo", Route: 2,
 		LegList: []call.LegInfo{{Key: "MZ1", Started: callBegan}},
 		Tracks: []call.TrackInfo{{
-			TrackRef: event.TrackRef{Leg: "MZ1", Track: "inbound", Speaker: "c", Role: "end_user"}, Evidence: "default", Assumed: true, Format: "mulaw", Rate: 8000, Heard: true,
+			TrackRef: event.TrackRef{Number: 1, Leg: "MZ1", Track: "inbound", Speaker: "c", Role: "end_user"}, Evidence: "default", Assumed: true, Format: "mulaw", Rate: 8000, Heard: true,
 			Ledger: tape.Ledger{Recognised: 60000, Silent: 19900, Pending: 100, Lost: 800, Late: 160, Discarded: map[string]int64{"buffer_full": 0}},
 		}, {
-			TrackRef: event.TrackRef{Leg: "MZ1", Track: "third", Speaker: "x", Role: "other"}, Format: "mulaw", Rate: 8000,
+			TrackRef: event.TrackRef{Number: 2, Leg: "MZ1", Track: "third", Speaker: "x", Role: "other"}, Format: "mulaw", Rate: 8000,
 		}},
 		Session: assist.Info{Transport: assist.Extended,
 			Participants: []assist.Participant{{Speaker: "c", Role: "end_user", Name: "projects/p/participants/P1"}},
-			Tracks:       []assist.TrackInfo{{Track: event.TrackRef{Leg: "MZ1", Track: "inbound", Speaker: "c"}, State: assist.StateStreaming, Streams: 2}}},
+			Tracks:       []assist.TrackInfo{{Track: event.TrackRef{Number: 1, Leg: "MZ1", Track: "inbound", Speaker: "c"}, State: assist.StateStreaming, Streams: 2}}},
 	}
 	var out, narrow bytes.Buffer
 	if err := errors.Join(printCall(&out, false, 0, info, at(72*time.Second)), printCall(&narrow, false, 80, info, at(72*time.Second))); err != nil {
@@ -234,9 +234,9 @@ func TestPrintCall(t *testing.T) {
 	}
 	for _, want := range []string{
 		"call abc  active  since ", "(1m12s)", "CA1 on eu · account AC1 · tenant default", "numbers       +15550100\n", "demo · routes[2] · transport extended\n",
-		"customer  c  P1\n", "MZ1 from ", " live\n", "customer  inbound · mulaw 8000 Hz · streaming (stream 2)\n            default (assumed)\n",
+		"customer  c  P1\n", "MZ1 from ", " live\n", "customer  @1 inbound · mulaw 8000 Hz · streaming (stream 2)\n            default (assumed)\n",
 		"10.0 s  █████████████████████░░░░░░·  recognised 75 %, silent 25 %, pending <1 %", "late 0.02 s, lost 0.10 s",
-		"other     third · mulaw 8000 Hz · not heard\n", "no audio yet",
+		"other     @2 third · mulaw 8000 Hz · not heard\n", "no audio yet",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())

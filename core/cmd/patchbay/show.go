@@ -180,7 +180,7 @@ func (p *screen) track(t call.TrackInfo, i call.Info) {
 	who, style := speakerOf(&t.TrackRef)
 	heard := "not heard"
 	for _, s := range i.Session.Tracks {
-		if s.Track.Leg == t.Leg && s.Track.Track == t.Track && s.Track.Speaker == t.Speaker {
+		if s.Track.Number == t.Number {
 			heard = fmt.Sprintf("%s (stream %d)", s.State, s.Streams)
 			if s.Error != "" {
 				heard += ", last error: " + s.Error
@@ -196,7 +196,11 @@ func (p *screen) track(t call.TrackInfo, i call.Info) {
 		name = t.Leg + "/" + name
 	}
 	p.below("  "+p.styled(style, fmt.Sprintf("%-*s", whoWidth, who))+" ", aboutFrom,
-		span{"", fmt.Sprintf("%s · %s %d Hz · %s", name, t.Format, t.Rate, heard)})
+		span{"", fmt.Sprintf("@%d %s · %s %d Hz · %s", t.Number, name, t.Format, t.Rate, heard)})
+	if t.StoredRole != "" {
+		stored, _ := speakerOf(&event.TrackRef{Role: t.StoredRole})
+		evidence += "; at Agent Assist it stays " + stored
+	}
 	if evidence != "" {
 		p.below(strings.Repeat(" ", aboutFrom), aboutFrom, span{styleDim, evidence})
 	}

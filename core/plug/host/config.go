@@ -19,8 +19,9 @@ type Config struct {
 	// can be checked against the schema without starting the plugin twice.
 	Settings json.RawMessage
 	Prepare  func(Description) (json.RawMessage, error)
-	// Listeners maps the adapter's listeners to TCP addresses. The host opens them and
-	// keeps them open while the plugin restarts.
+	// Listeners maps the adapter's listeners to addresses of their network
+	// (adapter.NetworkOf). The host opens them and keeps them open while the plugin
+	// restarts.
 	Listeners map[string]string
 	// TLSCert and TLSKey are PEM files for the adapter's listeners; empty without TLS.
 	TLSCert, TLSKey string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"os"
@@ -16,12 +17,19 @@ import (
 	plugv1 "github.com/patchbay/patchbay/core/plug/proto/patchbay/plug/v1"
 )
 
-// sockets are the listening sockets of an instance. The host never accepts on them:
-// it keeps them open, so that the kernel lets callers wait while a plugin restarts,
-// and hands duplicates to each process.
+// sockets are the listening sockets of an instance, and those for datagrams. The host
+// never reads from them: it keeps them open, so that the kernel lets callers wait while
+// a plugin restarts, and hands duplicates to each process.
 type sockets struct {
-	names     []string
-	listeners map[string]*net.TCPListener
+	names   []string
+	sockets map[string]socket
+	bound   map[string]string // address by name
+}
+
+// socket is a *net.TCPListener or a *net.UDPConn.
+type socket interface {
+	io.Closer
+	File() (*os.File, error)
 }
 
 // bindPatience is how long a taken address is tried again: the plugins of a host that
@@ -38,45 +46,54 @@ const firstExtraFile = 3
 const inherits = runtime.GOOS != "windows"
 
 func listen(addresses map[string]string) (*sockets, error) {
-	s := &sockets{names: slices.Sorted(maps.Keys(addresses)), listeners: map[string]*net.TCPListener{}}
+	s := &sockets{names: slices.Sorted(maps.Keys(addresses)), sockets: map[string]socket{}, bound: map[string]string{}}
 	for _, name := range s.names {
-		ln, err := bind(addresses[name])
+		so, address, err := bind(adapter.NetworkOf(name), addresses[name])
 		if err != nil {
 			s.close()
 			return nil, adapter.Problems{{Key: "listen." + name, Value: addresses[name], Why: err.Error(), Do: "choose a free address"}}
 		}
-		s.listeners[name] = ln
+		s.sockets[name], s.bound[name] = so, address
+	}
+	if !inherits {
+		s.close() // the plugin binds them again
 	}
 	return s, nil
 }
 
-func bind(address string) (*net.TCPListener, error) {
+func bind(network, address string) (s socket, bound string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), bindPatience)
 	defer cancel()
 	for {
-		ln, err := net.Listen("tcp", address)
-		if err == nil {
-			return ln.(*net.TCPListener), nil
-		}
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			return nil, err
+		s, bound, err := open(network, address)
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
+			return s, bound, err
 		}
 		select {
 		case <-time.After(bindPause):
 		case <-ctx.Done():
-			return nil, err
+			return nil, "", err
 		}
 	}
 }
 
-// addresses returns the bound addresses.
-func (s *sockets) addresses() map[string]string {
-	out := map[string]string{}
-	for name, ln := range s.listeners {
-		out[name] = ln.Addr().String()
+func open(network, address string) (s socket, bound string, err error) {
+	if network == adapter.NetworkUDP {
+		c, err := net.ListenPacket(network, address)
+		if err != nil {
+			return nil, "", err
+		}
+		return c.(*net.UDPConn), c.LocalAddr().String(), nil
 	}
-	return out
+	ln, err := net.Listen(network, address)
+	if err != nil {
+		return nil, "", err
+	}
+	return ln.(*net.TCPListener), ln.Addr().String(), nil
 }
+
+// addresses returns the bound addresses.
+func (s *sockets) addresses() map[string]string { return maps.Clone(s.bound) }
 
 // inherit returns duplicates for a new process, which the caller closes, and how the
 // process finds them.
@@ -84,9 +101,9 @@ func (s *sockets) inherit() ([]*os.File, []*plugv1.Socket, error) {
 	var files []*os.File
 	var messages []*plugv1.Socket
 	for _, name := range s.names {
-		m := &plugv1.Socket{Name: name, Network: "tcp", Address: s.listeners[name].Addr().String()}
+		m := &plugv1.Socket{Name: name, Network: adapter.NetworkOf(name), Address: s.bound[name]}
 		if inherits {
-			f, err := s.listeners[name].File()
+			f, err := s.sockets[name].File()
 			if err != nil {
 				closeAll(files)
 				return nil, nil, fmt.Errorf("host: listener %q: %w", name, err)
@@ -106,8 +123,8 @@ func closeAll(files []*os.File) {
 }
 
 func (s *sockets) close() {
-	for _, ln := range s.listeners {
-		_ = ln.Close()
+	for _, so := range s.sockets {
+		_ = so.Close()
 	}
 }
 

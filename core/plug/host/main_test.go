@@ -96,8 +96,19 @@ type actorConfig struct {
 }
 
 func (c actorConfig) Listeners() []adapter.Listener {
-	if c.Script == "listen" {
+	switch c.Script {
+	case "listen":
 		return []adapter.Listener{{Name: "audio", Network: "tcp"}}
+	case "doors":
+		return []adapter.Listener{
+			{Name: "door_tcp", Network: adapter.NetworkTCP, AnyOf: "door"},
+			{Name: "door_tls", Network: adapter.NetworkTCP, AnyOf: "door"},
+		}
+	case "packets":
+		return []adapter.Listener{
+			{Name: "door_udp", Network: adapter.NetworkUDP, AnyOf: "door"},
+			{Name: "door_tcp", Network: adapter.NetworkTCP, AnyOf: "door"},
+		}
 	}
 	return nil
 }
@@ -165,10 +176,12 @@ var scripts = map[string]script{
 		fmt.Println("this goes nowhere near the handshake")
 		return nil
 	},
-	"relay": playRelay,
-	"deaf":  playDeaf,
-	"paced": playPaced,
-	"flood": playFlood,
+	"relay":   playRelay,
+	"packets": playPackets,
+	"doors":   playDoors,
+	"deaf":    playDeaf,
+	"paced":   playPaced,
+	"flood":   playFlood,
 	"wait for drain": func(ctx context.Context, _ actorConfig, _ adapter.Env, sink adapter.Sink) error {
 		l, err := openLeg(ctx, sink, 0)
 		if err != nil {
@@ -209,6 +222,7 @@ func playManners(ctx context.Context, _ actorConfig, env adapter.Env, sink adapt
 			failures = append(failures, what)
 		}
 	}
+	must("the conversation is known", adapter.ConversationOf(l) != "")
 	must("Write before Join fails", l.Write(media.Frame{Track: "t", Arrived: time.Now(), Payload: []byte{1}}) != nil)
 	must("Join with a wrong format fails", l.Join("t", adapter.Track{}) != nil)
 	must("Join", l.Join("t", voice) == nil)

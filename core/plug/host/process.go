@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"time"
@@ -98,6 +99,12 @@ func (p *process) meet(ctx context.Context, sum string) error {
 		Name: d.GetName(), Version: d.GetVersion(), Abilities: d.GetAbilities(),
 		Schema: d.GetSettingsSchema(), Defaults: d.GetSettingsDefaults(),
 		Listeners: wire.ToListeners(d.GetListeners()), SHA256: sum,
+	}
+	for _, l := range p.about.Listeners {
+		if l.Network != adapter.NetworkOf(l.Name) {
+			return &adapter.Error{Op: "host.Describe", Kind: adapter.KindConfig,
+				Err: fmt.Errorf("the plugin states listener %q with network %q; by its name it is %s", l.Name, l.Network, adapter.NetworkOf(l.Name))}
+		}
 	}
 	return nil
 }
@@ -195,7 +202,7 @@ func Check(ctx context.Context, c Config) (Description, error) {
 	}
 	defer p.kill()
 	for name, address := range c.Listeners {
-		p.sockets = append(p.sockets, &plugv1.Socket{Name: name, Network: "tcp", Address: address})
+		p.sockets = append(p.sockets, &plugv1.Socket{Name: name, Network: adapter.NetworkOf(name), Address: address})
 	}
 	return p.about, p.configure(ctx, c, true)
 }

@@ -167,7 +167,7 @@ func (s *session) open(m *plugv1.Open) error {
 	}
 	l := &leg{Leg: admitted, number: number}
 	s.legs[number] = l
-	s.post(&plugv1.Down{Item: &plugv1.Down_Admitted{Admitted: &plugv1.Admitted{Leg: number}}})
+	s.post(&plugv1.Down{Item: &plugv1.Down_Admitted{Admitted: &plugv1.Admitted{Leg: number, Conversation: adapter.ConversationOf(admitted)}}})
 	post := s.post
 	if info.Results != adapter.ResultsNone {
 		post = s.postResult

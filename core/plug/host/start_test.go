@@ -149,6 +149,8 @@ func TestCheckFindsAllProblems(t *testing.T) {
 		{"unknown key", `{"scrip":"idle"}`, nil, []string{"settings.scrip: is no setting of this adapter; correct the name or remove it"}},
 		{"wrong type", `{"legs":"many"}`, nil, []string{"settings.legs: is a string; want int; correct it"}},
 		{"no listener", `{"script":"listen"}`, nil, []string{"listen.audio: the adapter needs this listener; give it a tcp address, such as :8443"}},
+		{"one of two", `{"script":"packets"}`, map[string]string{"door_udp": ":1"}, nil},
+		{"none of two", `{"script":"packets"}`, nil, []string{"listen: the adapter needs one of door_udp, door_tcp; give at least one an address, such as :5060"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := as(t, "actor", "")

@@ -61,7 +61,7 @@ func (s seam) Start(tb testing.TB, subject adaptertest.Subject, sink *adaptertes
 	}
 	return Start(tb, host.Config{
 		Name: "test", Path: s.bin, Settings: settings,
-		Listeners: Loopback(subject.Settings.Listeners()),
+		Listeners: Loopback(adaptertest.Needed(subject.Settings.Listeners())),
 	}, sink)
 }
 

@@ -25,7 +25,7 @@ func fromResult(r *adapter.Result) *plugv1.Result {
 	}
 	return &plugv1.Result{
 		Kind: string(r.Kind), LegKey: r.Leg, TrackId: string(r.Track), Raw: r.Raw,
-		Speaker:   &plugv1.Speaker{Id: r.Speaker.ID, Role: string(r.Speaker.Role), Evidence: r.Speaker.Evidence, Assumed: r.Speaker.Assumed},
+		Speaker:   &plugv1.Speaker{Id: r.Speaker.ID, Role: string(r.Speaker.Role), Evidence: r.Speaker.Evidence, Assumed: r.Speaker.Assumed, Mixed: r.Speaker.Mixed},
 		Utterance: r.Utterance, Text: r.Text, Start: Nanos(r.Start), End: Nanos(r.End), Offset: int64(r.Offset),
 		Language: r.Language, Confidence: r.Confidence, Name: r.Name,
 		Id: r.ID, Feature: r.Feature, Title: r.Title, Uri: r.URI, Metadata: r.Metadata,
@@ -39,7 +39,7 @@ func toResult(m *plugv1.Result) *adapter.Result {
 	s := m.GetSpeaker()
 	return &adapter.Result{
 		Kind: adapter.ResultKind(m.GetKind()), Leg: m.GetLegKey(), Track: media.TrackID(m.GetTrackId()), Raw: m.GetRaw(),
-		Speaker:   adapter.Speaker{ID: s.GetId(), Role: adapter.Role(s.GetRole()), Evidence: s.GetEvidence(), Assumed: s.GetAssumed()},
+		Speaker:   adapter.Speaker{ID: s.GetId(), Role: adapter.Role(s.GetRole()), Evidence: s.GetEvidence(), Assumed: s.GetAssumed(), Mixed: s.GetMixed()},
 		Utterance: m.GetUtterance(), Text: m.GetText(), Start: Time(m.GetStart()), End: Time(m.GetEnd()), Offset: time.Duration(m.GetOffset()),
 		Language: m.GetLanguage(), Confidence: m.GetConfidence(), Name: m.GetName(),
 		ID: m.GetId(), Feature: m.GetFeature(), Title: m.GetTitle(), URI: m.GetUri(), Metadata: m.GetMetadata(),

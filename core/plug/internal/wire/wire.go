@@ -35,6 +35,7 @@ func FromLegInfo(leg uint64, i adapter.LegInfo) *plugv1.Open {
 		LegKey:       i.LegKey,
 		Principal:    &plugv1.Principal{Account: i.Principal.Account, Method: string(i.Principal.Method)},
 		Conversation: i.Conversation,
+		Named:        i.Named,
 		From:         string(i.From),
 		To:           string(i.To),
 		Claims:       i.Claims,
@@ -54,6 +55,7 @@ func ToLegInfo(m *plugv1.Open) adapter.LegInfo {
 			Method:  adapter.Method(m.GetPrincipal().GetMethod()),
 		},
 		Conversation: m.GetConversation(),
+		Named:        m.GetNamed(),
 		From:         adapter.E164(m.GetFrom()),
 		To:           adapter.E164(m.GetTo()),
 		Claims:       m.GetClaims(),
@@ -75,6 +77,7 @@ func FromTrack(leg, track uint64, id media.TrackID, t adapter.Track) *plugv1.Joi
 			Role:     string(t.Speaker.Role),
 			Evidence: t.Speaker.Evidence,
 			Assumed:  t.Speaker.Assumed,
+			Mixed:    t.Speaker.Mixed,
 		},
 		Arrived:        Nanos(t.Arrived),
 		MediaTime:      int64(t.MediaTime),
@@ -100,6 +103,7 @@ func ToTrack(m *plugv1.Join) (media.TrackID, adapter.Track) {
 			Role:     adapter.Role(s.GetRole()),
 			Evidence: s.GetEvidence(),
 			Assumed:  s.GetAssumed(),
+			Mixed:    s.GetMixed(),
 		},
 		Arrived:        Time(m.GetArrived()),
 		MediaTime:      time.Duration(m.GetMediaTime()),
@@ -183,7 +187,7 @@ func ToDetach(m *plugv1.DetachRequest) adapter.DetachRequest {
 func FromListeners(ls []adapter.Listener) []*plugv1.Listener {
 	var out []*plugv1.Listener
 	for _, l := range ls {
-		out = append(out, &plugv1.Listener{Name: l.Name, Network: l.Network})
+		out = append(out, &plugv1.Listener{Name: l.Name, Network: l.Network, AnyOf: l.AnyOf})
 	}
 	return out
 }
@@ -192,7 +196,7 @@ func FromListeners(ls []adapter.Listener) []*plugv1.Listener {
 func ToListeners(ms []*plugv1.Listener) []adapter.Listener {
 	var out []adapter.Listener
 	for _, m := range ms {
-		out = append(out, adapter.Listener{Name: m.GetName(), Network: m.GetNetwork()})
+		out = append(out, adapter.Listener{Name: m.GetName(), Network: m.GetNetwork(), AnyOf: m.GetAnyOf()})
 	}
 	return out
 }

@@ -236,9 +236,12 @@ func (x *DescribeResponse) GetListeners() []*Listener {
 
 // Listener is a socket that the adapter wants.
 type Listener struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`       // "http"
-	Network       string                 `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"` // "tcp"
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // "http", "sip_udp"
+	// "udp" when the name is "udp" or ends in "_udp", else "tcp": the host opens the sockets
+	// before it knows the plugin.
+	Network       string `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	AnyOf         string `protobuf:"bytes,3,opt,name=any_of,json=anyOf,proto3" json:"any_of,omitempty"` // optional: one of those with the same word must have an address
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -283,6 +286,13 @@ func (x *Listener) GetName() string {
 func (x *Listener) GetNetwork() string {
 	if x != nil {
 		return x.Network
+	}
+	return ""
+}
+
+func (x *Listener) GetAnyOf() string {
+	if x != nil {
+		return x.AnyOf
 	}
 	return ""
 }
@@ -371,11 +381,11 @@ func (x *ConfigureRequest) GetValidateOnly() bool {
 	return false
 }
 
-// Socket is a listening socket for the adapter.
+// Socket is a socket for the adapter: one that listens, or one for datagrams.
 type Socket struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Network string                 `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Network string                 `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"` // "tcp", "udp"
 	Address string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"` // as bound
 	// The file descriptor that the plugin inherited. 0 where sockets cannot be inherited:
 	// the plugin binds the address itself.
@@ -765,6 +775,7 @@ type Open struct {
 	Aliases       []string               `protobuf:"bytes,9,rep,name=aliases,proto3" json:"aliases,omitempty"`  // further names of the call
 	Client        *Client                `protobuf:"bytes,10,opt,name=client,proto3" json:"client,omitempty"`   // the leg is a stream of an Agent Assist client of the vendor's own
 	Results       string                 `protobuf:"bytes,11,opt,name=results,proto3" json:"results,omitempty"` // which results come as Control: "", "events" or "raw"
+	Named         bool                   `protobuf:"varint,12,opt,name=named,proto3" json:"named,omitempty"`    // a trusted peer named the conversation, by its id or full name: it is joined
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -874,6 +885,13 @@ func (x *Open) GetResults() string {
 		return x.Results
 	}
 	return ""
+}
+
+func (x *Open) GetNamed() bool {
+	if x != nil {
+		return x.Named
+	}
+	return false
 }
 
 // Client names what such a stream is about.
@@ -1167,6 +1185,7 @@ type Speaker struct {
 	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"` // "end_user", "human_agent", "other"
 	Evidence      string                 `protobuf:"bytes,3,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	Assumed       bool                   `protobuf:"varint,4,opt,name=assumed,proto3" json:"assumed,omitempty"`
+	Mixed         bool                   `protobuf:"varint,5,opt,name=mixed,proto3" json:"mixed,omitempty"` // the track carries several voices: with role "other" nobody hears it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1225,6 +1244,13 @@ func (x *Speaker) GetEvidence() string {
 func (x *Speaker) GetAssumed() bool {
 	if x != nil {
 		return x.Assumed
+	}
+	return false
+}
+
+func (x *Speaker) GetMixed() bool {
+	if x != nil {
+		return x.Mixed
 	}
 	return false
 }
@@ -1639,8 +1665,11 @@ func (*Down_Control) isDown_Item() {}
 func (*Down_Failed) isDown_Item() {}
 
 type Admitted struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Leg           uint64                 `protobuf:"varint,1,opt,name=leg,proto3" json:"leg,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Leg   uint64                 `protobuf:"varint,1,opt,name=leg,proto3" json:"leg,omitempty"`
+	// Full name of the conversation that was chosen; when Agent Assist has another one of
+	// that id, a suffix follows.
+	Conversation  string `protobuf:"bytes,2,opt,name=conversation,proto3" json:"conversation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1680,6 +1709,13 @@ func (x *Admitted) GetLeg() uint64 {
 		return x.Leg
 	}
 	return 0
+}
+
+func (x *Admitted) GetConversation() string {
+	if x != nil {
+		return x.Conversation
+	}
+	return ""
 }
 
 // Refused answers Open. The leg does not exist.
@@ -2733,10 +2769,11 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\tabilities\x18\x03 \x03(\tR\tabilities\x12'\n" +
 	"\x0fsettings_schema\x18\x04 \x01(\fR\x0esettingsSchema\x12+\n" +
 	"\x11settings_defaults\x18\x05 \x01(\fR\x10settingsDefaults\x128\n" +
-	"\tlisteners\x18\x06 \x03(\v2\x1a.patchbay.plug.v1.ListenerR\tlisteners\"8\n" +
+	"\tlisteners\x18\x06 \x03(\v2\x1a.patchbay.plug.v1.ListenerR\tlisteners\"O\n" +
 	"\bListener\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\anetwork\x18\x02 \x01(\tR\anetwork\"\xd7\x01\n" +
+	"\anetwork\x18\x02 \x01(\tR\anetwork\x12\x15\n" +
+	"\x06any_of\x18\x03 \x01(\tR\x05anyOf\"\xd7\x01\n" +
 	"\x10ConfigureRequest\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1a\n" +
 	"\bsettings\x18\x02 \x01(\fR\bsettings\x122\n" +
@@ -2765,7 +2802,7 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\x04note\x18\x04 \x01(\v2\x16.patchbay.plug.v1.NoteH\x00R\x04note\x12/\n" +
 	"\x05close\x18\x05 \x01(\v2\x17.patchbay.plug.v1.CloseH\x00R\x05close\x12/\n" +
 	"\x05count\x18\x06 \x01(\v2\x17.patchbay.plug.v1.CountH\x00R\x05countB\x06\n" +
-	"\x04item\"\xac\x03\n" +
+	"\x04item\"\xc2\x03\n" +
 	"\x04Open\x12\x10\n" +
 	"\x03leg\x18\x01 \x01(\x04R\x03leg\x12\x19\n" +
 	"\bcall_key\x18\x02 \x01(\tR\acallKey\x12\x17\n" +
@@ -2778,7 +2815,8 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\aaliases\x18\t \x03(\tR\aaliases\x120\n" +
 	"\x06client\x18\n" +
 	" \x01(\v2\x18.patchbay.plug.v1.ClientR\x06client\x12\x18\n" +
-	"\aresults\x18\v \x01(\tR\aresults\x1a9\n" +
+	"\aresults\x18\v \x01(\tR\aresults\x12\x14\n" +
+	"\x05named\x18\f \x01(\bR\x05named\x1a9\n" +
 	"\vClaimsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"D\n" +
@@ -2804,12 +2842,13 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\arequest\x18\v \x01(\fR\arequest\"T\n" +
 	"\x06Format\x126\n" +
 	"\bencoding\x18\x01 \x01(\x0e2\x1a.patchbay.plug.v1.EncodingR\bencoding\x12\x12\n" +
-	"\x04rate\x18\x02 \x01(\x05R\x04rate\"c\n" +
+	"\x04rate\x18\x02 \x01(\x05R\x04rate\"y\n" +
 	"\aSpeaker\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x1a\n" +
 	"\bevidence\x18\x03 \x01(\tR\bevidence\x12\x18\n" +
-	"\aassumed\x18\x04 \x01(\bR\aassumed\"x\n" +
+	"\aassumed\x18\x04 \x01(\bR\aassumed\x12\x14\n" +
+	"\x05mixed\x18\x05 \x01(\bR\x05mixed\"x\n" +
 	"\x06Frames\x12\x14\n" +
 	"\x05track\x18\x01 \x03(\x04R\x05track\x12\x10\n" +
 	"\x03pos\x18\x02 \x03(\x03R\x03pos\x12\x18\n" +
@@ -2840,9 +2879,10 @@ const file_patchbay_plug_v1_plug_proto_rawDesc = "" +
 	"\arefused\x18\x02 \x01(\v2\x19.patchbay.plug.v1.RefusedH\x00R\arefused\x125\n" +
 	"\acontrol\x18\x03 \x01(\v2\x19.patchbay.plug.v1.ControlH\x00R\acontrol\x122\n" +
 	"\x06failed\x18\x04 \x01(\v2\x18.patchbay.plug.v1.FailedH\x00R\x06failedB\x06\n" +
-	"\x04item\"\x1c\n" +
+	"\x04item\"@\n" +
 	"\bAdmitted\x12\x10\n" +
-	"\x03leg\x18\x01 \x01(\x04R\x03leg\"v\n" +
+	"\x03leg\x18\x01 \x01(\x04R\x03leg\x12\"\n" +
+	"\fconversation\x18\x02 \x01(\tR\fconversation\"v\n" +
 	"\aRefused\x12\x10\n" +
 	"\x03leg\x18\x01 \x01(\x04R\x03leg\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
