@@ -3,22 +3,12 @@ package five9
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -30,79 +20,17 @@ import (
 
 	"github.com/patchbay/patchbay/adapters/five9/sim"
 	"github.com/patchbay/patchbay/core/adapter"
+	"github.com/patchbay/patchbay/core/adapter/adaptertest"
 	"github.com/patchbay/patchbay/core/adapter/certfile"
 )
 
-// authority is a CA of the test that signs for loopback.
-type authority struct {
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
-}
-
-func newAuthority(t *testing.T) *authority {
+// withTLS serves with a certificate of an authority.
+func withTLS(t *testing.T, ca *adaptertest.Authority) func(*adapter.Env) {
 	t.Helper()
-	a := &authority{dir: t.TempDir(), pool: x509.NewCertPool()}
-	a.cert, a.key = a.sign(t, "ca", 1)
-	a.pool.AddCert(a.cert)
-	return a
-}
-
-// sign writes NAME.pem and NAME.key.
-func (a *authority) sign(t *testing.T, name string, serial int64) (*x509.Certificate, *ecdsa.PrivateKey) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	parent, signer := a.cert, a.key
-	if parent == nil {
-		want.IsCA, want.BasicConstraintsValid, want.KeyUsage = true, true, x509.KeyUsageCertSign
-		parent, signer = want, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, want, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, block := range map[string]*pem.Block{name + ".pem": {Type: "CERTIFICATE", Bytes: der}, name + ".key": {Type: "PRIVATE KEY", Bytes: der8}} {
-		if err := os.WriteFile(a.path(file), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
-}
-
-func (a *authority) path(file string) string { return filepath.Join(a.dir, file) }
-
-func (a *authority) pair(t *testing.T, name string) tls.Certificate {
-	t.Helper()
-	p, err := tls.LoadX509KeyPair(a.path(name+".pem"), a.path(name+".key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-// withTLS serves with a certificate of the authority.
-func (a *authority) withTLS(t *testing.T) func(*adapter.Env) {
-	t.Helper()
-	a.sign(t, "server", 2)
+	cert, key := ca.Sign("server")
 	return func(env *adapter.Env) {
 		var err error
-		if env.TLS, err = certfile.Config(a.path("server.pem"), a.path("server.key"), env.Log); err != nil {
+		if env.TLS, err = certfile.Config(cert, key, env.Log); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -111,19 +39,19 @@ func (a *authority) withTLS(t *testing.T) func(*adapter.Env) {
 // TestOnePort serves streams and webhooks on the same port: with TLS and without, and
 // webhooks by HTTP/1.1 and HTTP/2.
 func TestOnePort(t *testing.T) {
-	ca := newAuthority(t)
+	ca := adaptertest.NewAuthority(t)
 	for _, c := range []struct {
 		name   string
 		client *tls.Config
 	}{
 		{"without TLS", nil},
-		{"with TLS", &tls.Config{RootCAs: ca.pool}},
+		{"with TLS", &tls.Config{RootCAs: ca.Pool}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			scheme := "http"
 			var change []func(*adapter.Env)
 			if c.client != nil {
-				scheme, change = "https", append(change, ca.withTLS(t))
+				scheme, change = "https", append(change, withTLS(t, ca))
 			}
 			b := run(t, testConfig(), change...)
 			conn, err := sim.Dial(b.addr(), c.client)
@@ -173,23 +101,21 @@ func get(client *http.Client, url string) (major int, err error) {
 
 // TestClientCertificates asks streams for a certificate, and nobody else.
 func TestClientCertificates(t *testing.T) {
-	ours, theirs := newAuthority(t), newAuthority(t)
-	ours.sign(t, "client", 3)
-	theirs.sign(t, "client", 3)
+	ours, theirs := adaptertest.NewAuthority(t), adaptertest.NewAuthority(t)
 	cfg := testConfig()
-	cfg.ClientCA = ours.path("ca.pem")
-	b := run(t, cfg, ours.withTLS(t))
+	cfg.ClientCA = ours.File
+	b := run(t, cfg, withTLS(t, ours))
 	for _, c := range []struct {
 		name string
 		show []tls.Certificate
 		want codes.Code
 	}{
-		{"ours", []tls.Certificate{ours.pair(t, "client")}, codes.OK},
+		{"ours", []tls.Certificate{ours.Certificate("client")}, codes.OK},
 		{"none", nil, codes.Unauthenticated},
-		{"somebody else's", []tls.Certificate{theirs.pair(t, "client")}, codes.Unavailable},
+		{"somebody else's", []tls.Certificate{theirs.Certificate("client")}, codes.Unavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			conn, err := sim.Dial(b.addr(), &tls.Config{RootCAs: ours.pool, Certificates: c.show})
+			conn, err := sim.Dial(b.addr(), &tls.Config{RootCAs: ours.Pool, Certificates: c.show})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -207,7 +133,7 @@ func TestClientCertificates(t *testing.T) {
 			}
 		})
 	}
-	web := webClient(&tls.Config{RootCAs: ours.pool}, 1)
+	web := webClient(&tls.Config{RootCAs: ours.Pool}, 1)
 	defer web.CloseIdleConnections()
 	if _, err := get(web, "https://"+b.addr()+"/five9/main"); err != nil {
 		t.Errorf("a webhook without a certificate: %v", err)
@@ -216,7 +142,7 @@ func TestClientCertificates(t *testing.T) {
 
 func TestClientCertificatesNeedTLS(t *testing.T) {
 	cfg := testConfig()
-	cfg.ClientCA = newAuthority(t).path("ca.pem")
+	cfg.ClientCA = adaptertest.NewAuthority(t).File
 	a, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

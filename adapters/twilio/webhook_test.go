@@ -1,19 +1,12 @@
 package twilio
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -23,11 +16,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/patchbay/patchbay/adapters/internal/report"
 	"github.com/patchbay/patchbay/adapters/twilio/sim"
 	"github.com/patchbay/patchbay/core/adapter"
+	"github.com/patchbay/patchbay/core/adapter/adaptertest"
 )
 
 // post sends a webhook as Twilio does and returns the answer.
@@ -311,14 +304,14 @@ func FuzzSplitTwiML(f *testing.F) {
 
 // TestTLS serves with a certificate of its own, as behind no proxy.
 func TestTLS(t *testing.T) {
-	cert, roots := certificate(t)
+	ca := adaptertest.NewAuthority(t)
 	b := run(t, voiceConfig(), func(e *adapter.Env) {
-		e.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2"}}
+		e.TLS = &tls.Config{Certificates: []tls.Certificate{ca.Certificate("twilio.example.com")}, NextProtos: []string{"h2"}}
 	})
 	o := b.options()
 	o.Stream, o.Webhook = "", testPublic+"/voice"
 	o.Connect = strings.Replace(o.Connect, "http://", "https://", 1)
-	o.TLS = &tls.Config{RootCAs: roots}
+	o.TLS = &tls.Config{RootCAs: ca.Pool}
 	report, err := sim.Run(t.Context(), o)
 	if err != nil || report.Calls[0].Error != "" {
 		t.Fatalf("Run = %+v, %v", report, err)
@@ -328,29 +321,6 @@ func TestTLS(t *testing.T) {
 	if leg.Frames() != 20 {
 		t.Errorf("heard %d frames; want 20", leg.Frames())
 	}
-}
-
-func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(parsed)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
 }
 
 // BenchmarkVoiceWebhook is an answer to the voice webhook, signature included.
