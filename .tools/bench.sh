@@ -18,4 +18,4 @@ done
 go test -run '^$' -benchmem $bench "$@" $packages
 [ -n "$all" ] || exit 0
 go run ./examples/relay/compare
-go run ./examples/relay/compare --systems patchbay,five9,native --calls 100 --rounds 3 --duration 20s
+go run ./examples/relay/compare --systems patchbay,five9,native,audiohook,oem --calls 100 --rounds 3 --duration 20s

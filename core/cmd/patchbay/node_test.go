@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	for name, pkg := range map[string]string{"patchbay": ".", pluginPrefix + "twilio": "../../../plugins/twilio", pluginPrefix + "five9": "../../../plugins/five9", pluginPrefix + "minimal": "../../../examples/minimal"} {
+	for name, pkg := range map[string]string{"patchbay": ".", pluginPrefix + "twilio": "../../../plugins/twilio", pluginPrefix + "five9": "../../../plugins/five9", pluginPrefix + "audiohook": "../../../plugins/audiohook", pluginPrefix + "oem": "../../../plugins/oem", pluginPrefix + "minimal": "../../../examples/minimal"} {
 		build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(binaries, name+exeSuffix), pkg)
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {
@@ -56,6 +56,10 @@ const (
 	twilioSecret = "a-secret-long-enough"
 	five9Token   = "a-trust-token-long-enough"
 	five9Key     = "an-api-key"
+
+	genesysOrganization = "d7934305-0972-4844-938e-9060eef73d05"
+	genesysKey          = "a-genesys-api-key"
+	genesysSecret       = "YS1jbGllbnQtc2VjcmV0LWxvbmctZW5vdWdo"
 )
 
 // rig is a host with both plugins in front of an emulator, as one process would
@@ -67,8 +71,14 @@ type rig struct {
 
 func newRig(t *testing.T, speed float64, change func(*config.Config)) *rig {
 	t.Helper()
+	return newRigWith(t, hear.Coded{}, speed, change)
+}
+
+// newRigWith is newRig with another recogniser.
+func newRigWith(t *testing.T, ears hear.Recognizer, speed float64, change func(*config.Config)) *rig {
+	t.Helper()
 	ec := emulator.DefaultConfig()
-	ec.Speed, ec.Quotas, ec.Recognizer = speed, false, hear.Coded{}
+	ec.Speed, ec.Quotas, ec.Recognizer = speed, false, ears
 	em, err := startEmulator(ec, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -84,8 +94,16 @@ plugin_dir: ` + binaries
     plugin: five9
     listen: {grpc: "127.0.0.1:0"}
     settings: {subscriptions: [{name: main, domain: "131096", trust_tokens: ["env:FIVE9"], api_keys: ["env:FIVE9_KEY"]}]}
+  - name: genesys
+    plugin: audiohook
+    listen: {http: "127.0.0.1:0"}
+    settings: {transcripts: final, suggestions: true, accounts: [{organization: `+genesysOrganization+`, keys: [{api_key: "env:GENESYS", client_secret: "env:GENESYS_SECRET"}]}]}
+  - name: sbc
+    plugin: oem
+    listen: {sip_udp: "127.0.0.1:0", sip_tcp: "127.0.0.1:0"}
+    settings: {trunks: [{name: sbc, addresses: ["127.0.0.1"]}], media: {ports: 20000-29999, rest: 0s}}
 routes:`, 1)
-	secrets := map[string]string{"PATCHBAY_LOCAL_TOKEN": twilioToken, "PATCHBAY_LOCAL_SECRET": twilioSecret, "MINIMAL": minimalToken, "FIVE9": five9Token, "FIVE9_KEY": five9Key}
+	secrets := map[string]string{"PATCHBAY_LOCAL_TOKEN": twilioToken, "PATCHBAY_LOCAL_SECRET": twilioSecret, "MINIMAL": minimalToken, "FIVE9": five9Token, "FIVE9_KEY": five9Key, "GENESYS": genesysKey, "GENESYS_SECRET": genesysSecret}
 	cfg, err := config.Parse([]byte(text), "test", config.Secrets{LookupEnv: func(name string) (string, bool) { v, ok := secrets[name]; return v, ok }})
 	if err != nil {
 		t.Fatal(err)
@@ -155,9 +173,14 @@ func (r *rig) simulate(t *testing.T, plugin string, args ...string) *simulation 
 	case "five9":
 		addr := r.plugins[2].Status().Addresses["grpc"]
 		args = append([]string{"simulate", "--target", addr, "--token", "env:FIVE9", "--events", "http://" + addr + "/five9/main", "--api-key", "env:FIVE9_KEY", "--json"}, args...)
+	case "audiohook":
+		args = append([]string{"simulate", "--url", "ws://genesys.test/audiohook", "--connect", "http://" + r.plugins[3].Status().Addresses["http"],
+			"--organization", genesysOrganization, "--api-key", "env:GENESYS", "--client-secret", "env:GENESYS_SECRET", "--json"}, args...)
+	case "oem":
+		args = append([]string{"simulate", "--to", "sip:recorder@" + r.plugins[4].Status().Addresses["sip_udp"], "--json"}, args...)
 	}
 	s.cmd = exec.CommandContext(t.Context(), filepath.Join(binaries, pluginPrefix+plugin+exeSuffix), args...)
-	s.cmd.Env = []string{"TOKEN=" + twilioToken, "SECRET=" + twilioSecret, "MINIMAL_TOKEN=" + minimalToken, "FIVE9=" + five9Token, "FIVE9_KEY=" + five9Key}
+	s.cmd.Env = []string{"TOKEN=" + twilioToken, "SECRET=" + twilioSecret, "MINIMAL_TOKEN=" + minimalToken, "FIVE9=" + five9Token, "FIVE9_KEY=" + five9Key, "GENESYS=" + genesysKey, "GENESYS_SECRET=" + genesysSecret}
 	s.cmd.Stdout, s.cmd.Stderr = &s.stdout, &s.stderr
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

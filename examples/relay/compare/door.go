@@ -7,16 +7,19 @@ import "fmt"
 type system string
 
 const (
-	relaySystem    system = "relay"
-	patchbaySystem system = "patchbay" // Twilio's door, which is the relay's too
-	five9System    system = "five9"
-	nativeSystem   system = "native"
+	relaySystem     system = "relay"
+	patchbaySystem  system = "patchbay" // Twilio's door, which is the relay's too
+	five9System     system = "five9"
+	nativeSystem    system = "native"
+	audiohookSystem system = "audiohook"
+	oemSystem       system = "oem" // SIPREC
 )
 
 // The simulated accounts. Nothing here is a secret: they exist on loopback for the
 // length of a run.
 const (
 	account      = "AC00000000000000000000000000000001"
+	organization = "00000000-0000-4000-8000-000000000001"
 	authToken    = "00000000000000000000000000000000"
 	streamSecret = "compare0stream0secret0000"
 )
@@ -49,6 +52,19 @@ var doors = map[system]door{
 		settings: `{clients: [{account: oem, tokens: ["env:COMPARE_TOKEN"]}]}`,
 		route:    "relay: [calls]",
 		simulate: func(p *process) []string { return []string{"--address", p.address, "--token", "env:SIM_TOKEN"} },
+	},
+	audiohookSystem: {
+		plugin: "audiohook", listener: "http",
+		settings: `{accounts: [{organization: ` + organization + `, keys: [{api_key: "env:COMPARE_TOKEN", client_secret: "env:COMPARE_TOKEN"}]}]}`,
+		simulate: func(p *process) []string {
+			return []string{"--url", "ws://localhost/audiohook", "--connect", "http://" + p.address, "--organization", organization,
+				"--api-key", "env:SIM_TOKEN", "--client-secret", "env:SIM_TOKEN", "--chunk", "20ms"} // as often as the others
+		},
+	},
+	oemSystem: {
+		plugin: "oem", listener: "sip_tcp",
+		settings: `{trunks: [{name: sbc, addresses: ["127.0.0.1"]}]}`,
+		simulate: func(p *process) []string { return []string{"--to", "sip:recorder@" + p.address + ";transport=tcp"} },
 	},
 }
 

@@ -30,7 +30,7 @@ each other, in turn.
   --rounds N         of each load; a round is each system once (5)
   --duration D       of each call (30s)
   --systems LIST     relay, patchbay (behind Twilio's adapter, as the relay), five9,
-                     native; ratios are to the first (relay,patchbay)
+                     native, audiohook, oem; ratios are to the first (relay,patchbay)
   --recogniser NAME  what the emulator understands: none (it only counts), coded
   --no-spool         keep all audio in memory
   --extra YAML       lines appended to the host's configuration
@@ -111,7 +111,7 @@ func parse(args []string) (o options, err error) {
 	for word := range strings.SplitSeq(systems, ",") {
 		s := system(word)
 		if _, ok := doors[s]; !ok || slices.Contains(o.systems, s) {
-			return o, fmt.Errorf("--systems %q: want some of %s, %s, %s, %s, each once", systems, relaySystem, patchbaySystem, five9System, nativeSystem)
+			return o, fmt.Errorf("--systems %q: want some of %s, %s, %s, %s, %s, %s, each once", systems, relaySystem, patchbaySystem, five9System, nativeSystem, audiohookSystem, oemSystem)
 		}
 		o.systems = append(o.systems, s)
 		files = append(files, o.plugin(s))
