@@ -34,15 +34,18 @@ func (t *Tape) Reader() *Reader { return &Reader{t: t} }
 // At returns when the audio at pos arrived; see Tape.At.
 func (r *Reader) At(pos int64) time.Time { return r.t.At(pos) }
 
-// Came returns when the frame that ends at pos arrived: exactly for the newest frame,
+// Came returns when the frame that ends at pos arrived: exactly for the newest frames,
 // smoothed like At for what is older.
 func (r *Reader) Came(pos int64) time.Time {
-	r.t.mu.Lock()
-	defer r.t.mu.Unlock()
-	if came := r.t.came; pos > came.pos && pos <= r.t.end && !came.at.IsZero() {
-		return came.at
+	t := r.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for n := t.frames - 1; n >= max(0, t.frames-len(t.came)) && pos <= t.end; n-- {
+		if came := t.came[n%len(t.came)]; pos > came.pos && !came.at.IsZero() {
+			return came.at
+		}
 	}
-	return r.t.at(pos)
+	return t.at(pos)
 }
 
 // Pos returns the position that is read next.

@@ -47,9 +47,10 @@ var (
 type Tape struct {
 	mu       sync.Mutex
 	maxBytes int64
-	segments []segment // by start
-	came     arrival   // the newest frame, not smoothed
-	spans    []span    // contiguous, from settled (in spans[head]) to end
+	segments []segment  // by start
+	came     [8]arrival // the newest frames, not smoothed: frame n at n%8
+	frames   int        // written
+	spans    []span     // contiguous, from settled (in spans[head]) to end
 	head     int
 	settled  int64 // everything before is in a final state
 	sent     int64 // everything before was read
@@ -225,7 +226,8 @@ func (w *Writer) Write(f media.Frame) error {
 		t.held = holdNone
 	}
 	seg.arrive(f.Arrived, fresh, t.end)
-	t.came = arrival{t.end - fresh, f.Arrived}
+	t.came[t.frames%len(t.came)] = arrival{t.end - fresh, f.Arrived}
+	t.frames++
 	if t.need > 0 && t.end >= t.need {
 		t.signal()
 	}
