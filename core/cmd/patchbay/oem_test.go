@@ -36,6 +36,7 @@ func TestFiftyRecordings(t *testing.T) {
 // other or come twice. What came is heard once, each lost sample is named in the ledger
 // as filled, and nothing else is missing.
 func TestRecordingThroughABadNetwork(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 1, func(cfg *config.Config) { setPatience(t, cfg) })
 	sent := r.simulate(t, "oem", "--duration", "12s", "--loss", "5%", "--reorder", "3", "--duplicate", "5%").report(true).Calls[0]
 	c, ok := r.calls.Find(sent.Call)
@@ -74,6 +75,7 @@ func TestRecordingThroughABadNetwork(t *testing.T) {
 // TestTonesThroughABadNetwork: audio that is decoded on the way keeps its words, each where
 // it was said, and the two voices stay together on the call's clock.
 func TestTonesThroughABadNetwork(t *testing.T) {
+	t.Parallel()
 	for _, codec := range []string{"pcma", "g722", "opus"} {
 		t.Run(codec, func(t *testing.T) {
 			t.Parallel()
@@ -129,6 +131,7 @@ const wordTime = 220 * time.Millisecond
 
 // TestSimultaneousForks: CUCM's two dialogs, and Five9's, meet in one conversation.
 func TestSimultaneousForks(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 1, nil)
 	for i, dialect := range []string{"cucm", "five9-sip"} {
 		sent := r.simulate(t, "oem", "--dialect", dialect, "--duration", "3s", "--first", fmt.Sprint(i)).report(true).Calls[0]
@@ -147,6 +150,7 @@ func TestSimultaneousForks(t *testing.T) {
 // TestMixedRecording: one stream with both voices is kept from Agent Assist, and the call
 // says so; with mixed: customer it is heard as the customer.
 func TestMixedRecording(t *testing.T) {
+	t.Parallel()
 	for _, policy := range []string{"", "customer"} {
 		t.Run("mixed: "+policy, func(t *testing.T) {
 			r := newRig(t, 1, func(cfg *config.Config) {

@@ -98,10 +98,15 @@ func TestSoak(t *testing.T) {
 	r.play(t, calls)
 	r.settle(t)
 	// What idles may close a moment later.
+	const connections = 12
 	var after holdings
 	within(t, 30*time.Second, "goroutines or descriptors are left", func(ctx context.Context) error {
 		for {
-			if after = r.holdings(t); after.goroutines <= before.goroutines+8 && after.descriptors <= before.descriptors+4 && after.pluginDescriptors <= before.pluginDescriptors+4 {
+			// Connections to Agent Assist open with load, which a busy machine heaps up, and
+			// stay: each has two descriptors and eight goroutines here, on both ends. What
+			// leaks with calls shows by the hundred.
+			after = r.holdings(t)
+			if after.goroutines <= before.goroutines+8*connections && after.descriptors <= before.descriptors+2*connections && after.pluginDescriptors <= before.pluginDescriptors+4 {
 				return nil
 			}
 			select {
