@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/patchbay/patchbay/adapters/oem/ciscobib"
 	"github.com/patchbay/patchbay/adapters/oem/sdp"
 	"github.com/patchbay/patchbay/adapters/oem/signal"
 	"github.com/patchbay/patchbay/adapters/oem/siprec"
@@ -33,7 +34,7 @@ func (c *session) Change(r *signal.Request) signal.Answer {
 		provisional = body.SDP == nil
 	}
 	if before != nil && c.fork != nil && before.Key() != c.fork.Key() {
-		if refusal, ok := c.restart(r); !ok {
+		if refusal, ok := c.restart(r, before); !ok {
 			c.offered = nil
 			return refusal
 		}
@@ -49,10 +50,16 @@ func (c *session) Change(r *signal.Request) signal.Answer {
 	return answer
 }
 
+// claimContinues names the call that the same telephone line was recorded for before.
+const claimContinues = "continues"
+
 // restart gives the dialog to another call: CUCM records on for the next one.
-func (c *session) restart(r *signal.Request) (refusal signal.Answer, ok bool) {
+func (c *session) restart(r *signal.Request, before *ciscobib.Fork) (refusal signal.Answer, ok bool) {
 	old, link := c.leg, c.link
 	c.link = c.linked(r)
+	if line := before.Line(); line != "" && line == c.fork.Line() {
+		c.link.Claims[claimContinues] = link.CallKey
+	}
 	if refusal, ok = c.open(c.server.work, c.link.Warnings); !ok {
 		c.link = link
 		return refusal, false

@@ -193,7 +193,7 @@ func TestRolesFollowMetadata(t *testing.T) {
 func TestForks(t *testing.T) {
 	r := newRig(t, nil)
 	near := r.dial("near@192.0.2.1")
-	near.from = "sip:5000@192.0.2.1;x-nearend;x-refci=41;x-nearendclusterid=c1"
+	near.from = "sip:5000@192.0.2.1;x-nearend;x-refci=41;x-nearendclusterid=c1;x-nearendaddr=5000"
 	answer := strings.Replace(twoLines("x"), "a=label:x\r\n", "", 1)
 	m, err := near.ask(t.Context(), "INVITE", "", answer)
 	r.must(200, m, err)
@@ -206,7 +206,7 @@ func TestForks(t *testing.T) {
 	first := r.sink.WaitLeg(t, 0)
 	r.play(near, 0, first, "near", 0, 5)
 	far := r.dial("far@192.0.2.1")
-	far.from = "sip:5000@192.0.2.1;x-farend;x-refci=41;x-nearendclusterid=c1"
+	far.from = "sip:5000@192.0.2.1;x-farend;x-refci=41;x-nearendclusterid=c1;x-nearendaddr=5000"
 	m, err = far.ask(t.Context(), "INVITE", "", answer)
 	r.must(200, m, err)
 	other := r.sink.WaitLeg(t, 1)
@@ -217,13 +217,16 @@ func TestForks(t *testing.T) {
 		t.Errorf("the near end is %+v; want the agent for sure", s)
 	}
 
-	near.from = "sip:5000@192.0.2.1;x-nearend;x-refci=42;x-nearendclusterid=c1"
+	near.from = "sip:5000@192.0.2.1;x-nearend;x-refci=42;x-nearendclusterid=c1;x-nearendaddr=5000"
 	m, err = near.ask(t.Context(), "INVITE", "", answer)
 	r.must(200, m, err)
 	next := r.sink.WaitLeg(t, 2)
 	r.ends(first, adapter.EndHangup)
 	if next.CallID() == first.CallID() {
 		t.Error("x-refci changed, and the call is the same")
+	}
+	if got := next.Info().Claims[claimContinues]; got != first.Info().CallKey {
+		t.Errorf("the call continues %q; want %q", got, first.Info().CallKey)
 	}
 	r.play(near, 0, next, "near", 5, 5)
 	r.hangUp(near, next)

@@ -76,11 +76,6 @@ func TestPayloadOf(t *testing.T) {
 			t.Errorf("PayloadOf(%q, %d, %d) = %v, %v; want %q", test.name, test.clock, test.channels, got, ok, test.want)
 		}
 	}
-	for number, want := range map[uint8]Codec{0: PCMU, 8: PCMA, 9: G722, 13: ComfortNoise, 18: "", 96: ""} {
-		if got, ok := StaticPayload(number); got.Codec != want || ok != (want != "") {
-			t.Errorf("StaticPayload(%d) = %v, %v; want %q", number, got, ok, want)
-		}
-	}
 }
 
 func TestBadMedia(t *testing.T) {

@@ -39,22 +39,6 @@ func PayloadOf(name string, clock, channels int) (Payload, bool) {
 	return Payload{}, false
 }
 
-// StaticPayload returns the meaning of a payload type without an a=rtpmap line
-// (RFC 3551 §6), and false for one that a stream cannot use.
-func StaticPayload(number uint8) (Payload, bool) {
-	switch number {
-	case 0:
-		return Payload{PCMU, 8000}, true
-	case 8:
-		return Payload{PCMA, 8000}, true
-	case 9:
-		return Payload{G722, 8000}, true
-	case 13:
-		return Payload{ComfortNoise, 8000}, true
-	}
-	return Payload{}, false
-}
-
 // Audio reports whether the payload carries audio.
 func (p Payload) Audio() bool { return codecs[p.Codec].audio }
 
