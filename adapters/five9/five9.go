@@ -96,6 +96,9 @@ func (a *Adapter) Run(ctx context.Context, env adapter.Env, sink adapter.Sink) e
 	select {
 	case <-ctx.Done():
 	case err := <-failed:
+		if ctx.Err() != nil { // both at once
+			break
+		}
 		failure = &adapter.Error{Op: "five9.Run", Kind: adapter.KindUnavailable, Err: fmt.Errorf("serve %s: %w", ln.Addr(), err)}
 	}
 	s.closeDoor()

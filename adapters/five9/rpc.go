@@ -33,6 +33,10 @@ const (
 	pingsMost   = 5 * time.Second // apart; twice as often as the most eager client
 )
 
+// partTimeout is how long Five9's audio is still taken after it was asked to come again:
+// what was under way would be lost otherwise.
+const partTimeout = time.Second / 2
+
 const maxSideRPCs = 64 // health and reflection at once
 
 func (s *server) newRPC() (*grpc.Server, *health.Server) {
@@ -247,7 +251,7 @@ func (k *talk) listen(ctx context.Context) *goodbye {
 			}
 			return k.lastWord(bye, control)
 		case <-ctx.Done():
-			return leaving()
+			return k.part(leaving(), leg)
 		case leg = <-k.opened:
 			control = leg.Control()
 			k.say(start, "")
@@ -257,7 +261,7 @@ func (k *talk) listen(ctx context.Context) *goodbye {
 			case !ok:
 				return closedByHost()
 			case c.Kind == adapter.ControlEnd:
-				return ordered(c)
+				return k.part(ordered(c), leg)
 			case c.Kind == adapter.ControlPause:
 				k.say(pause, c.Reason)
 			case c.Kind == adapter.ControlResume:
@@ -274,6 +278,26 @@ func (k *talk) listen(ctx context.Context) *goodbye {
 			silence.Reset(left)
 		}
 	}
+}
+
+// part asks Five9 to come again, if that is how a leg ends, and hears what it had sent
+// before it knew: all of it, when it closes its side.
+func (k *talk) part(bye *goodbye, leg adapter.Leg) *goodbye {
+	if bye.say != comeAgain || leg == nil {
+		return bye
+	}
+	k.say(bye.say, bye.text)
+	bye.say = success // it is said
+	timer := time.NewTimer(partTimeout)
+	defer timer.Stop()
+	select {
+	case last := <-k.ended:
+		if last.say == hangUpPlease && !last.byHost { // the call ended at the same moment
+			return last
+		}
+	case <-timer.C:
+	}
+	return bye
 }
 
 // lastWord returns what ends the stream: an order of the host, when the reader has

@@ -53,6 +53,7 @@ type Stream struct {
 
 	mu      sync.Mutex
 	paused  bool
+	asked   bool // to come again by another stream
 	closing bool
 	codes   []voicepb.StreamingStatus_StatusCode // that came
 	text    string                               // of the last
@@ -117,8 +118,13 @@ func (s *Stream) listen() {
 			}
 		case voicepb.StreamingStatus_SRV_REQ_PAUSE_STREAMING:
 			s.paused = true
+		case voicepb.StreamingStatus_SRV_REQ_RECONNECT:
+			s.asked = true
 		}
 		s.mu.Unlock()
+		if code == voicepb.StreamingStatus_SRV_REQ_RECONNECT {
+			_ = s.closeSend() // Recv says what went wrong
+		}
 	}
 }
 
@@ -141,14 +147,28 @@ func (s *Stream) over(err error) {
 	s.err = e
 }
 
+// closeSend tells the server that nothing follows; it has all that was sent before.
+func (s *Stream) closeSend() error {
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	return s.rpc.CloseSend()
+}
+
 // Raw sends any message.
 func (s *Stream) Raw(m *voicepb.StreamingVoiceRequest) error {
 	s.sending.Lock()
 	defer s.sending.Unlock()
+	s.mu.Lock()
+	asked := s.asked
+	s.mu.Unlock()
+	if asked {
+		return io.EOF // as after the server's end
+	}
 	return s.rpc.Send(m)
 }
 
-// Send sends audio, unless the server has paused the stream; sent says so.
+// Send sends audio, unless the server has paused the stream; sent says so. It fails with
+// io.EOF once the server has ended the stream or asked for another.
 func (s *Stream) Send(payload []byte) (sent bool, err error) {
 	s.mu.Lock()
 	paused := s.paused
@@ -181,9 +201,7 @@ func (s *Stream) Hangup(ctx context.Context, code voicepb.StreamingStatus_Status
 	if code != voicepb.StreamingStatus_SUCCESS {
 		err = s.Status(code)
 	}
-	s.sending.Lock()
-	err = errors.Join(err, s.rpc.CloseSend())
-	s.sending.Unlock()
+	err = errors.Join(err, s.closeSend())
 	timer := time.NewTimer(goodbyeTimeout)
 	defer timer.Stop()
 	select {
