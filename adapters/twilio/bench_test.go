@@ -59,7 +59,7 @@ func BenchmarkFrame(b *testing.B) {
 		if i%len(messages) == 0 {
 			s.tracks[0].timeline, s.sequence = timeline{}, none
 		}
-		if err := s.take(b.Context(), messages[i%len(messages)], now); err != nil {
+		if err := s.takeAlone(b.Context(), messages[i%len(messages)], now); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -96,7 +96,7 @@ func TestFramePathAllocatesNothing(t *testing.T) {
 	s, leg := runningStream(t)
 	i, now := 0, time.Now()
 	next := func() {
-		if err := s.take(t.Context(), messages[i], now); err != nil {
+		if err := s.takeAlone(t.Context(), messages[i], now); err != nil {
 			t.Fatal(err)
 		}
 		i++

@@ -76,7 +76,7 @@ func playTrace(t *testing.T, in []byte) string {
 	for n := 2; lines.Scan(); n++ {
 		clock = clock.Add(10 * time.Millisecond)
 		before := host.Counts()
-		err := s.take(t.Context(), lines.Bytes(), clock)
+		err := s.takeAlone(t.Context(), lines.Bytes(), clock)
 		for _, e := range sink.Events()[shown:] {
 			fmt.Fprintf(&out, "%d: %v\n", n, e)
 			shown++

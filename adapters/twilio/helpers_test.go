@@ -137,3 +137,11 @@ func (b *bench) wantCount(t *testing.T, kind string, n int) {
 		t.Errorf("count of %s = %d; want %d (all: %v)", kind, got, n, b.env.Counts())
 	}
 }
+
+// takeAlone takes a message that came alone, so that its audio is handed on at once.
+func (s *stream) takeAlone(ctx context.Context, b []byte, at time.Time) error {
+	if err := s.take(ctx, b, at); err != nil {
+		return err
+	}
+	return s.handOn(at)
+}

@@ -1,6 +1,7 @@
 package twilio
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -19,6 +20,7 @@ const (
 	closeGrace   = time.Second      // for Twilio to answer our close frame
 	stopGrace    = 10 * time.Second // for Twilio to close after stop, since it likes to close itself
 	writeTimeout = time.Second      // for a close frame, all that we ever write
+	maxHeader    = 14               // bytes of a WebSocket frame's header
 )
 
 // serveUpgrade answers a stream's WebSocket handshake.
@@ -34,29 +36,35 @@ func (s *server) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no room for another stream", http.StatusServiceUnavailable)
 		return
 	}
-	defer s.leave()
 	settle := sync.OnceFunc(func() {
 		if unproved {
 			s.proved()
 		}
 	})
-	defer settle()
+	leave := func() {
+		settle()
+		s.leave()
+	}
 	up := websocket.Upgrader{
-		HandshakeTimeout: time.Duration(s.cfg.Limits.HandshakeTimeout),
-		ReadBufferSize:   1024,                                     // two messages
-		WriteBufferSize:  256,                                      // close frames
-		CheckOrigin:      func(*http.Request) bool { return true }, // Twilio is no browser; signatures decide
+		HandshakeTimeout: time.Duration(s.cfg.Limits.HandshakeTimeout), // and the reader is that of the request, which is there anyway
+		WriteBufferSize:  256,                                          // close frames
+		CheckOrigin:      func(*http.Request) bool { return true },     // Twilio is no browser; signatures decide
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, _ error) {
 			http.Error(w, "this is a WebSocket for Twilio Media Streams", status)
 		},
 	}
-	conn, err := up.Upgrade(w, r, nil)
+	taken := &hijacked{ResponseWriter: w}
+	ws, err := up.Upgrade(taken, r, nil)
 	if err != nil {
 		s.env.report.Warn(countRequest, "a request to the stream's path is no WebSocket handshake", "remote", r.RemoteAddr, "err", err)
+		leave()
 		return
 	}
-	k := &socket{stream: newStream(s.Adapter, s.env, p), conn: conn, server: s, started: settle}
-	k.serve(s.work)
+	k := &socket{stream: newStream(s.Adapter, s.env, p), ws: ws, conn: taken.conn, reader: taken.reader, server: s, started: settle, back: make(chan error, 1)}
+	go func() { // admitSocket and leave make Run wait for it; the request and what it holds are over
+		defer leave()
+		k.serve(s.work)
+	}()
 }
 
 // proveUpgrade checks the signature of a handshake and refuses it where the
@@ -84,19 +92,25 @@ func (s *server) proveUpgrade(w http.ResponseWriter, r *http.Request) (proof, bo
 // reads; a second one listens to the host and writes the close frame.
 type socket struct {
 	*stream
-	conn    *websocket.Conn
+	ws      *websocket.Conn
+	conn    *conn         // ws's
+	reader  *bufio.Reader // ws's
 	server  *server
 	started func()
 
 	ending atomic.Bool // our side has closed: what still arrives is thrown away
 	opened chan adapter.Leg
 	buf    []byte
+
+	extended time.Time  // the deadline was moved last
+	back     chan error // from the beat; see beats.read
+	rhythm   rhythm
 }
 
 // serve reads until the stream has ended and its connection is closed.
 func (k *socket) serve(ctx context.Context) {
 	limits := k.server.cfg.Limits
-	k.conn.SetReadLimit(limits.MaxMessageBytes)
+	k.ws.SetReadLimit(limits.MaxMessageBytes)
 	k.deadline(time.Duration(limits.StartTimeout))
 	k.opened = make(chan adapter.Leg, 1)
 	done := make(chan struct{})
@@ -108,7 +122,7 @@ func (k *socket) serve(ctx context.Context) {
 	close(done)
 	watcher.Wait()
 	k.server.tokens.release(k.guest.token)
-	if err := k.conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := k.ws.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		k.env.log.Debug("closing a stream's connection", "err", err)
 	}
 }
@@ -116,29 +130,29 @@ func (k *socket) serve(ctx context.Context) {
 // read feeds the stream and returns how it ended. It goes on reading after our
 // own close frame, as the WebSocket's closing handshake wants.
 func (k *socket) read(ctx context.Context) adapter.EndReason {
-	idle := time.Duration(k.server.cfg.Limits.IdleTimeout)
-	var extended time.Time // when the deadline was moved last; once a second is enough
 	var ours *hangUp
 	for {
-		kind, r, err := k.conn.NextReader()
-		if err == nil {
-			k.buf, err = readInto(r, k.buf)
-		}
-		if err != nil {
-			if ours != nil {
-				return ours.reason
-			}
-			return k.gone(err)
-		}
-		if k.ending.Load() {
-			continue
-		}
-		at := time.Now()
 		before := k.phase
-		if kind == websocket.TextMessage {
-			err = k.take(ctx, k.buf, at)
-		} else {
-			err = k.takeBinary()
+		err := k.rest()
+		if err == nil && k.phase == before {
+			var kind int
+			if kind, err = k.next(); err != nil {
+				_ = k.handOn(time.Now()) // the leg ends anyway
+				if ours != nil {
+					return ours.reason
+				}
+				return k.gone(err)
+			}
+			at := time.Now()
+			switch {
+			case k.ending.Load():
+				continue
+			case kind == websocket.TextMessage:
+				err = k.take(ctx, k.buf, at)
+			default:
+				err = k.takeBinary()
+			}
+			k.extend(at)
 		}
 		if h, ok := errors.AsType[*hangUp](err); ok && !k.ending.Load() {
 			ours = h
@@ -152,13 +166,45 @@ func (k *socket) read(ctx context.Context) adapter.EndReason {
 		case before == running && k.phase == stopped:
 			k.deadline(stopGrace)
 		}
-		if k.phase == running && at.Sub(extended) > time.Second {
-			extended = at
-			k.deadline(idle)
-			if k.ending.Load() { // the other goroutine has set a shorter one in the meantime
-				k.deadline(closeGrace)
-			}
-		}
+	}
+}
+
+// rest is called before each read. It hands on what was read, if the next may have to
+// wait, and leaves a stream that has got into its stride to the beat.
+func (k *socket) rest() error {
+	if k.reader.Buffered() > 0 {
+		return nil
+	}
+	if err := k.handOn(time.Now()); err != nil {
+		return err
+	}
+	if k.conn.raw == nil || k.phase != running || k.ending.Load() || max(k.fresh[0], k.fresh[1]) < round {
+		return nil
+	}
+	clear(k.fresh[:])
+	err := k.a.beats.read(k)
+	clear(k.fresh[:])
+	return err
+}
+
+// next reads the next message into buf.
+func (k *socket) next() (kind int, err error) {
+	kind, r, err := k.ws.NextReader()
+	if err == nil {
+		k.buf, err = readInto(r, k.buf)
+	}
+	return kind, err
+}
+
+// extend moves the deadline of a stream that something came of. Once a second is enough.
+func (k *socket) extend(at time.Time) {
+	if k.phase != running || at.Sub(k.extended) < time.Second {
+		return
+	}
+	k.extended = at
+	k.deadline(time.Duration(k.server.cfg.Limits.IdleTimeout))
+	if k.ending.Load() { // the other goroutine has set a shorter one in the meantime
+		k.deadline(closeGrace)
 	}
 }
 
@@ -225,7 +271,7 @@ func (k *socket) refuse(h *hangUp) {
 		call = clip(string(k.msg.Start.CallSID), 40)
 	}
 	if h.kind != "" {
-		k.env.report.Warn(h.kind, "a stream is turned away: "+h.detail, "call", call, "remote", k.conn.RemoteAddr())
+		k.env.report.Warn(h.kind, "a stream is turned away: "+h.detail, "call", call, "remote", k.ws.RemoteAddr())
 	}
 	k.finish(h.reason)
 	k.sendClose(h.code, h.text)
@@ -262,13 +308,13 @@ func (k *socket) gone(err error) adapter.EndReason {
 
 func (k *socket) sendClose(code int, text string) {
 	frame := websocket.FormatCloseMessage(code, clip(text, 100))
-	if err := k.conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(writeTimeout)); err != nil && !errors.Is(err, websocket.ErrCloseSent) {
+	if err := k.ws.WriteControl(websocket.CloseMessage, frame, time.Now().Add(writeTimeout)); err != nil && !errors.Is(err, websocket.ErrCloseSent) {
 		k.env.log.Debug("sending a close frame", "err", err)
 	}
 }
 
 func (k *socket) deadline(d time.Duration) {
-	if err := k.conn.SetReadDeadline(time.Now().Add(d)); err != nil {
+	if err := k.ws.SetReadDeadline(time.Now().Add(d)); err != nil {
 		k.env.log.Debug("setting a read deadline", "err", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,22 +42,29 @@ type stream struct {
 	guest    guest
 	leg      adapter.Leg
 	tracks   [2]track // inbound, outbound
+	fresh    [2]int64 // samples that they brought since somebody set them to zero
 	sequence number
 	bad      int
 	warned   map[string]bool
 
 	msg message
-	pcm []byte
 
 	mu     sync.Mutex         // guards leg and guest for finish, which another goroutine may call
 	ended  *adapter.EndReason // the first reason that was given
 	closed bool
 }
 
+// track is a track, with the audio of it that was not handed on yet.
 type track struct {
 	id       media.TrackID
 	timeline timeline
+
+	pos   int64 // of audio's first sample
+	audio []byte
 }
+
+// maxGathered is how much audio of a track is handed on as one frame at most.
+const maxGathered = round
 
 func newStream(a *Adapter, env *environment, p proof) *stream {
 	s := &stream{a: a, env: env, proof: p, warned: map[string]bool{}}
@@ -87,6 +95,9 @@ func (s *stream) take(ctx context.Context, b []byte, at time.Time) error {
 		return nil
 	}
 	if ok, err := s.accept([]byte(m.StreamSID), m.Sequence); !ok {
+		return err
+	}
+	if err := s.handOn(at); err != nil {
 		return err
 	}
 	switch m.Event {
@@ -168,23 +179,27 @@ func (s *stream) takeStart(ctx context.Context, m *message) error {
 	return nil
 }
 
-// takeMedia is the frame path: it allocates nothing.
+// takeMedia is the frame path: it allocates nothing. The audio waits for handOn.
 func (s *stream) takeMedia(m *rawMedia, at time.Time) error {
 	if ok, err := s.accept(m.streamSID, m.sequence); !ok {
 		return err
 	}
-	t := s.track(m.track)
+	t, fresh := s.track(m.track)
 	if t == nil {
 		return s.oddity(countTrack, "audio came for a track that is neither inbound nor outbound")
 	}
-	if need := base64.StdEncoding.DecodedLen(len(m.payload)); cap(s.pcm) < need {
-		s.pcm = make([]byte, need)
-	}
-	n, err := base64.StdEncoding.Decode(s.pcm[:cap(s.pcm)], m.payload)
+	used := len(t.audio)
+	t.audio = slices.Grow(t.audio, base64.StdEncoding.DecodedLen(len(m.payload)))
+	n, err := base64.StdEncoding.Decode(t.audio[used:cap(t.audio)], m.payload)
 	if err != nil || n == 0 {
 		return s.oddity(countPayload, "audio is empty or no base64") // its place stays empty, so it counts as lost
 	}
 	pos, v := t.timeline.place(m.chunk, m.timestamp, int64(n))
+	if v != accepted || pos != t.pos+int64(used) || used+n > maxGathered {
+		if err := s.write(t, at); err != nil {
+			return err
+		}
+	}
 	switch v {
 	case duplicate, late:
 		return s.drop(t.id, v, int64(n), at)
@@ -193,22 +208,49 @@ func (s *stream) takeMedia(m *rawMedia, at time.Time) error {
 			return err
 		}
 	}
-	return s.heard(s.leg.Write(media.Frame{Track: t.id, Pos: pos, Arrived: at, Payload: s.pcm[:n]}))
+	if len(t.audio) == 0 {
+		t.pos = pos
+		copy(t.audio[:n], t.audio[used:used+n])
+	}
+	t.audio = t.audio[:len(t.audio)+n]
+	*fresh += int64(n)
+	return nil
 }
 
-// track finds a track by name. A stream of one track may leave the name out.
-func (s *stream) track(name []byte) *track {
+// handOn gives the host the audio that was gathered, the last of which came at came.
+// Whoever reads a stream calls it before waiting for more.
+func (s *stream) handOn(came time.Time) error {
+	for i := range s.tracks {
+		if err := s.write(&s.tracks[i], came); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stream) write(t *track, came time.Time) error {
+	if len(t.audio) == 0 {
+		return nil
+	}
+	f := media.Frame{Track: t.id, Pos: t.pos, Arrived: came, Payload: t.audio}
+	t.audio = t.audio[:0]
+	return s.heard(s.leg.Write(f))
+}
+
+// track finds a track by name, with the count of what is fresh on it. A stream of one
+// track may leave the name out.
+func (s *stream) track(name []byte) (t *track, fresh *int64) {
 	switch string(name) {
 	case string(trackInbound):
-		return &s.tracks[0]
+		return &s.tracks[0], &s.fresh[0]
 	case string(trackOutbound):
-		return &s.tracks[1]
+		return &s.tracks[1], &s.fresh[1]
 	case "":
 		if len(s.guest.tracks) == 1 {
 			return s.track([]byte(s.guest.tracks[0]))
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // join begins a segment at the first chunk, because only that has the clock's
@@ -241,7 +283,7 @@ func (s *stream) takeDTMF(name, digits string, at time.Time) error {
 		return s.oddity(countJSON, "a dtmf message has no digits")
 	}
 	n := adapter.Note{Kind: adapter.NoteDTMF, At: at, Text: digits}
-	if t := s.track([]byte(strings.TrimSuffix(name, "_track"))); t != nil {
+	if t, _ := s.track([]byte(strings.TrimSuffix(name, "_track"))); t != nil {
 		n.Track = t.id
 	}
 	return s.note(n)

@@ -27,7 +27,8 @@ type Adapter struct {
 	tokens   tokens
 	attached attachments
 	dialer   *http.Transport // for the REST API
-	stopped  atomic.Bool     // Run is ending or has ended
+	beats    *beats
+	stopped  atomic.Bool // Run is ending or has ended
 }
 
 // New returns an adapter for valid settings; otherwise it fails with the
@@ -40,7 +41,7 @@ func New(cfg Config) (*Adapter, error) {
 	if err != nil {
 		return nil, &adapter.Error{Op: "twilio.New", Kind: adapter.KindConfig, Err: err}
 	}
-	a := &Adapter{cfg: cfg, public: public, accounts: map[string]*Account{}, verify: newVerifier(cfg.Accounts),
+	a := &Adapter{cfg: cfg, public: public, accounts: map[string]*Account{}, beats: newBeats(), verify: newVerifier(cfg.Accounts),
 		dialer: &http.Transport{DisableKeepAlives: true, TLSHandshakeTimeout: restTimeout}} // attaching is rare
 	for i := range cfg.Accounts {
 		a.accounts[cfg.Accounts[i].SID] = &cfg.Accounts[i]
@@ -95,6 +96,9 @@ func (a *Adapter) Run(ctx context.Context, env adapter.Env, sink adapter.Sink) e
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(e.log.Handler(), slog.LevelDebug), // scanners, mostly
 	}
+	quiet := make(chan struct{})
+	var beating sync.WaitGroup
+	beating.Go(func() { a.beats.run(quiet) })
 	served := make(chan struct{})
 	var serveErr error // valid once served is closed
 	go func() {
@@ -118,6 +122,8 @@ func (a *Adapter) Run(ctx context.Context, env adapter.Env, sink adapter.Sink) e
 	}
 	<-served
 	s.guests.Wait()
+	close(quiet)
+	beating.Wait()
 	return failure
 }
 

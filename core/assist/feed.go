@@ -40,7 +40,7 @@ func (st *stream) feed(ctx context.Context, c media.Chunk, stalled *time.Timer) 
 			settled = sent
 		}
 		switch {
-		case sent+chunk > st.marks.Hard:
+		case sent+2*chunk > st.marks.Hard: // which the next may have
 			return causeForced
 		case st.age() >= st.marks.pauseMark() && st.pausing() && st.mayRotate():
 			return causePlanned

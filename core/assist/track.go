@@ -17,9 +17,9 @@ import (
 	"github.com/patchbay/patchbay/core/media"
 )
 
-// chunk is how much audio a message holds: 100 ms, as Google asks for. That is 9,600
-// bytes at most (linear16 at media.MaxRate), well under the 25 KB that Speech-to-Text
-// v2 takes.
+// chunk is how much audio a message holds: 100 ms, as Google asks for, or up to twice as
+// much where the rest would lie about. That is less than 19,200 bytes (linear16 at
+// media.MaxRate), under the 25 KB that Speech-to-Text v2 takes.
 const chunk = 100 * time.Millisecond
 
 // track sends one tape, stream after stream. Everything without a lock belongs to

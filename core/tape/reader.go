@@ -86,7 +86,8 @@ func (r *Reader) Pending() time.Duration {
 
 // Next returns the next d of audio, in buf's memory if that is large enough. It
 // waits until so much is there, and returns less where a segment, a pause or the
-// audio ends. It fails with media.ErrParked when everything was read and nobody
+// audio ends. Up to twice as much is returned whole: a piece that stays behind would wait
+// for the next d, and be followed by another. It fails with media.ErrParked when everything was read and nobody
 // writes, or nothing came for ParkAfter; with io.EOF after the last sample of an
 // ended tape; with ctx's error.
 func (r *Reader) Next(ctx context.Context, buf []byte, d time.Duration) (media.Chunk, error) {
@@ -241,7 +242,9 @@ func (r *Reader) read(buf []byte, d time.Duration, partial bool) (media.Chunk, b
 		t.need = t.sent + want
 		return media.Chunk{}, false
 	}
-	n = min(n, want)
+	if n >= 2*want {
+		n = want
+	}
 	c := media.Chunk{Pos: t.sent, Format: format, Payload: buf[:0]}
 	at, end := t.sent, t.sent+n
 	for ; at < end; i++ {

@@ -176,6 +176,23 @@ func TestNextReadsWhatWasWritten(t *testing.T) {
 	}
 }
 
+// TestNextLeavesNoPiece reads on a limit of two: what is less than that is read whole.
+func TestNextLeavesNoPiece(t *testing.T) {
+	for written, want := range map[int][]int64{5: {800}, 7: {1120}, 9: {1440}, 10: {800, 800}, 12: {800, 1120}} {
+		tp := newTape(t)
+		for i := range written {
+			write(t, tp, frame(int64(i)*frameSamples, speech(i)))
+		}
+		r := tp.Reader()
+		for _, n := range want {
+			c, err := r.Next(t.Context(), nil, 100*time.Millisecond)
+			if err != nil || int64(len(c.Payload)) != n {
+				t.Errorf("of %d frames Next() gives %d samples, %v; want %d", written, len(c.Payload), err, n)
+			}
+		}
+	}
+}
+
 func TestSettleByLoudness(t *testing.T) {
 	tp := newTape(t)
 	write(t, tp, frame(0, speech(0)))
