@@ -44,7 +44,8 @@ type queue struct {
 	dropped int64 // frames, since the start
 	counts  map[string]uint64
 	closed  bool
-	wake    chan struct{} // there is something to send
+	armed   time.Duration // what linger was set to; 0 when it does not run
+	linger  *time.Timer   // there is something to send, and it has waited for more
 	hurry   chan struct{} // there is reason not to linger
 }
 
@@ -58,7 +59,17 @@ type batch struct {
 }
 
 func newQueue() *queue {
-	return &queue{counts: map[string]uint64{}, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
+	q := &queue{counts: map[string]uint64{}, linger: time.NewTimer(0), hurry: make(chan struct{}, 1)}
+	q.linger.Stop()
+	return q
+}
+
+// arm makes the pump send after d at the latest. The caller holds mu.
+func (q *queue) arm(d time.Duration) {
+	if q.armed == 0 || d < q.armed {
+		q.armed = d
+		q.linger.Reset(d)
+	}
 }
 
 func nudge(c chan struct{}) {
@@ -110,7 +121,11 @@ func (q *queue) frame(t *track, f media.Frame, samples int64) error {
 	b.bytes += len(f.Payload)
 	q.frames++
 	q.bytes += len(f.Payload)
-	nudge(q.wake)
+	if t.format.Duration(samples) >= wire.GatheredFrame {
+		q.arm(wire.GatheredLinger)
+	} else {
+		q.arm(wire.Linger)
+	}
 	return nil
 }
 
@@ -132,7 +147,6 @@ func (q *queue) add(item *plugv1.Item) {
 	b.bytes += proto.Size(item)
 	b.events++
 	q.events++
-	nudge(q.wake)
 	nudge(q.hurry)
 }
 
@@ -186,7 +200,7 @@ func (q *queue) count(kind string) {
 		kind = countOtherKinds
 	}
 	q.counts[kind]++
-	nudge(q.wake)
+	q.arm(wire.Linger)
 }
 
 // run returns the columns to which the next frame belongs: the batch's last item,
@@ -227,7 +241,6 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	nudge(q.wake)
 	nudge(q.hurry)
 }
 
@@ -236,6 +249,8 @@ func (q *queue) close() {
 func (q *queue) take() (b *batch, done bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.linger.Stop()
+	q.armed = 0
 	if len(q.counts) > 0 && len(q.batches) == 0 {
 		q.tail()
 	}
@@ -252,7 +267,7 @@ func (q *queue) take() (b *batch, done bool) {
 	q.bytes -= b.payload()
 	q.events -= b.events
 	if len(q.batches) > 0 {
-		nudge(q.wake)
+		q.arm(wire.Linger)
 	}
 	return b, false
 }
@@ -285,19 +300,11 @@ func (q *queue) backlog() (queued int, dropped int64) {
 }
 
 // pump sends what is queued until the queue is closed and empty, send fails or ctx
-// ends. It lingers before each message so that frames of all legs share it.
+// ends. Frames linger, so that those of all legs share a message.
 func (q *queue) pump(ctx context.Context, send func(*plugv1.Up) error) error {
-	linger := time.NewTimer(0)
-	defer linger.Stop()
 	for {
 		select {
-		case <-q.wake:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		linger.Reset(wire.Linger)
-		select {
-		case <-linger.C:
+		case <-q.linger.C:
 		case <-q.hurry:
 		case <-ctx.Done():
 			return ctx.Err()
@@ -326,7 +333,6 @@ func (q *queue) again() {
 		nudge(q.hurry)
 	}
 	if q.closed {
-		nudge(q.wake)
 		nudge(q.hurry)
 	}
 }

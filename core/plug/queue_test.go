@@ -156,7 +156,7 @@ func TestQueueBoundsEvents(t *testing.T) {
 	}
 }
 
-// TestPumpLingers sends frames together and events at once.
+// TestPumpLingers sends frames together, long ones soon, and events at once.
 func TestPumpLingers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, tr := newQueue(), &track{leg: 1, number: 7, id: "t"}
@@ -187,6 +187,12 @@ func TestPumpLingers(t *testing.T) {
 		put(t, q, tr, 3)
 		q.last(nil, &plugv1.Item{Item: &plugv1.Item_Close{Close: &plugv1.Close{Leg: 1}}})
 		synctest.Wait()
+		long := &track{leg: 1, number: 9, id: "long", format: media.Telephony}
+		put(t, q, tr, 4)
+		if err := q.frame(long, media.Frame{Track: "long", Pos: 5, Payload: make([]byte, 800)}, 800); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(wire.Linger)
 		q.count("odd")
 		q.count("odd")
 		q.close()
@@ -197,7 +203,8 @@ func TestPumpLingers(t *testing.T) {
 		want := []message{
 			{wire.Linger, "[f7@1=1 f7@2=2]"},
 			{late, "[f7@3=3 close]"},
-			{late, "[odd+2]"},
+			{late + wire.GatheredLinger, "[f7@4=4 f9@5=0]"},
+			{late + wire.Linger, "[odd+2]"},
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("sent %v; want %v", got, want)

@@ -41,6 +41,13 @@ const (
 // sent on, the delay is little.
 const Linger = 5 * time.Millisecond
 
+// A frame as long as GatheredFrame was gathered by its adapter, and so were those that
+// come with it: a sender waits for them no longer than GatheredLinger.
+const (
+	GatheredFrame  = 50 * time.Millisecond
+	GatheredLinger = 2 * time.Millisecond
+)
+
 // Limits of the session's stream.
 const (
 	MaxBatchFrames  = 512     // frames of one message
