@@ -7,9 +7,10 @@ import (
 	"github.com/patchbay/patchbay/core/tape/spool"
 )
 
-// Window is how much audio stays in memory of a tape whose audio is in a spool: four
-// seconds of telephony. A reader at the end of the tape never needs the file.
-const Window = 4 * blockBytes
+// Window is how much audio stays in memory of a tape whose audio is in a spool, beside
+// what the spool has not taken yet: a second of telephony. A reader at the end of the tape
+// never needs the file.
+const Window = blockBytes
 
 // The reasons to discard of a tape with a spool.
 const (

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,6 +56,7 @@ the Twilio adapter and the API on loopback, in front of the local emulator.
 			if err != nil {
 				return err
 			}
+			beFrugal(env)
 			n, err := newNode(cfg, assist.Options{}, log)
 			if err != nil {
 				return err
@@ -67,6 +69,15 @@ the Twilio adapter and the API on loopback, in front of the local emulator.
 	f.BoolVar(&check, "check", false, "check the configuration and each plugin's settings, and exit")
 	f.BoolVar(&live, "live", false, "with --check: try every route at Google")
 	return cmd
+}
+
+// beFrugal has garbage collected earlier than Go would by itself, unless GOGC says when. A
+// host makes little garbage, so that costs less time than it saves memory: about a tenth
+// of a call's.
+func beFrugal(env environment) {
+	if _, set := env.lookup("GOGC"); !set {
+		debug.SetGCPercent(50)
+	}
 }
 
 // serve runs a node and says when it is ready; then it calls ready, if any.
