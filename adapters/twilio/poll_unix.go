@@ -5,6 +5,7 @@ package twilio
 import (
 	"errors"
 	"io"
+	"runtime"
 	"syscall"
 )
 
@@ -29,7 +30,11 @@ func readNow(fd uintptr, p []byte) (int, error) {
 }
 
 // quiet sets how many bytes must have come before the kernel tells Go's poller of them: with
-// none, one. Whoever reads by the clock wants to hear of nothing but the end.
+// none, one. Whoever reads by the clock wants to hear of nothing but the end. Elsewhere
+// than on Linux a read that does not wait would want as many.
 func quiet(fd uintptr, bytes int) error {
+	if runtime.GOOS != "linux" {
+		return nil
+	}
 	return syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, max(1, bytes))
 }

@@ -41,7 +41,7 @@ func TestMarksFitLimits(t *testing.T) {
 
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, begin := newPace(Options{TimeScale: 1, CatchUp: 4}), time.Now()
+		p, begin := newPace(&Options{TimeScale: 1, CatchUp: 4}), time.Now()
 		var sent time.Duration
 		for sent < 2*time.Minute {
 			sent += chunk

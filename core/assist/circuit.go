@@ -14,7 +14,7 @@ import (
 // refuses us: one of those who wait asks for all. First with a unary call, then with
 // one stream; when that lives, the others follow, as the governor lets them.
 type circuit struct {
-	opts Options
+	opts *Options
 
 	mu        sync.Mutex
 	state     CircuitState
@@ -49,7 +49,7 @@ const (
 	mendPause             = time.Minute
 )
 
-func newCircuit(o Options) *circuit {
+func newCircuit(o *Options) *circuit {
 	c := &circuit{opts: o, state: CircuitClosed, changed: make(chan struct{})}
 	c.pauses = newBackoff(o, retry)
 	c.pauses.InitialInterval, c.pauses.MaxInterval = o.wall(probeFirst), o.wall(probeMost)

@@ -22,7 +22,7 @@ import (
 // one HTTP/2 connection each; unary calls have a connection of their own.
 type clients struct {
 	google Google
-	opts   Options
+	opts   *Options
 
 	circuit *circuit
 	bidi    bidiForm

@@ -19,7 +19,7 @@ const starveAfter = 7 * time.Second
 // feed sends audio, c first, until there is a reason to stop. A chunk that was read
 // and not sent is held for the next stream.
 func (st *stream) feed(ctx context.Context, c media.Chunk, stalled *time.Timer) cause {
-	t, o := st.t, st.t.s.pool.opts
+	t, o := st.t, &st.t.s.pool.opts
 	hard := time.AfterFunc(o.wall(st.marks.Hard), func() { st.stop(causeForced) })
 	defer hard.Stop()
 	starved := time.AfterFunc(o.wall(starveAfter), func() { st.stop(causeParked) })

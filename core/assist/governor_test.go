@@ -259,7 +259,7 @@ func TestQuotaKeys(t *testing.T) {
 		if change != nil {
 			change(&c)
 		}
-		return Options{}.quotas(c, model)
+		return new(Options).quotas(c, model)
 	}
 	plain := key(nil, "telephony")
 	if len(plain) != 1 || plain[0].Limit != 300 || plain[0].Kind != QuotaStarts {

@@ -50,7 +50,7 @@ func DefaultMarks(t Transport, model string) Marks {
 	return Limits[0].Marks
 }
 
-func (o Options) marks(t Transport, model string) Marks {
+func (o *Options) marks(t Transport, model string) Marks {
 	if m, ok := o.Marks[t]; ok {
 		return m
 	}

@@ -109,6 +109,6 @@ func (o Options) withDefaults() Options {
 }
 
 // wall converts a duration of audio to the wall clock.
-func (o Options) wall(d time.Duration) time.Duration {
+func (o *Options) wall(d time.Duration) time.Duration {
 	return time.Duration(float64(d) / o.TimeScale)
 }

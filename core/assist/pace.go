@@ -20,7 +20,7 @@ type pace struct {
 // more it takes is not documented.
 const maxAhead = 45 * time.Second
 
-func newPace(o Options) pace {
+func newPace(o *Options) pace {
 	return pace{scale: o.TimeScale, factor: o.CatchUp, opened: time.Now()}
 }
 

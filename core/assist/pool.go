@@ -84,7 +84,7 @@ func (p *Pool) client(ctx context.Context, g Google) (*clients, error) {
 	}
 	c := p.clients[g]
 	if c == nil {
-		c = &clients{google: g, opts: p.opts, circuit: newCircuit(p.opts), profiles: make(map[string]cachedProfile)}
+		c = &clients{google: g, opts: &p.opts, circuit: newCircuit(&p.opts), profiles: make(map[string]cachedProfile)}
 		p.clients[g] = c
 	}
 	p.mu.Unlock()

@@ -73,7 +73,7 @@ var quotaTable = []struct {
 
 // quotas returns what a stream of the conversation with this speech model counts
 // against.
-func (o Options) quotas(c Conversation, model string) (need []Quota) {
+func (o *Options) quotas(c Conversation, model string) (need []Quota) {
 	g := c.Google
 	numbers := g.Quotas.or(o.Quotas).or(DefaultQuotas)
 	for _, row := range quotaTable {

@@ -205,7 +205,7 @@ func (s *Session) take() []*track {
 func (s *Session) limit(stop func()) *time.Timer {
 	begin := time.Now()
 	armed, left := begin, s.wrapUpTime()
-	o := s.pool.opts
+	o := &s.pool.opts
 	var timer *time.Timer
 	ready := make(chan struct{})
 	defer close(ready)
@@ -291,7 +291,7 @@ func (s *Session) wrapUpTime() time.Duration {
 	for _, t := range s.tracks {
 		pending = max(pending, t.audio.Pending())
 	}
-	o := s.pool.opts
+	o := &s.pool.opts
 	return o.WrapUp + o.wall(pending)
 }
 

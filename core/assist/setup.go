@@ -224,7 +224,7 @@ func (s *Session) retry(ctx context.Context, step string, f func(context.Context
 			s.warn(p)
 		}
 	}
-	pauses, quota, circuit := newBackoff(s.pool.opts, retry), newBackoff(s.pool.opts, wait), s.clients.circuit
+	pauses, quota, circuit := newBackoff(&s.pool.opts, retry), newBackoff(&s.pool.opts, wait), s.clients.circuit
 	defer s.hinder()()
 	for {
 		if _, err := circuit.pass(ctx, s.calling, false, s.probe, hindered); err != nil {
@@ -275,7 +275,7 @@ const (
 	quotaFirst, quotaMost = time.Second, 32 * time.Second
 )
 
-func newBackoff(o Options, r reaction) *backoff.ExponentialBackOff {
+func newBackoff(o *Options, r reaction) *backoff.ExponentialBackOff {
 	b := &backoff.ExponentialBackOff{InitialInterval: retryFirst, MaxInterval: retryMost, Multiplier: 2, RandomizationFactor: 0.2}
 	if r == wait {
 		b.InitialInterval, b.MaxInterval = quotaFirst, quotaMost
@@ -320,7 +320,7 @@ func (s *Session) complete(ctx context.Context) error {
 			}
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(newBackoff(s.pool.opts, retry)), backoff.WithMaxElapsedTime(0))
+	}, backoff.WithBackOff(newBackoff(&s.pool.opts, retry)), backoff.WithMaxElapsedTime(0))
 	if err != nil {
 		p := s.conv.explain(stepComplete, last)
 		p.Code = codeNotCompleted

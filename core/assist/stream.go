@@ -114,8 +114,7 @@ func (t *track) serve(ctx context.Context, first media.Chunk, trial bool) (end e
 	}
 	feedCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	st := &stream{t: t, wire: w, stop: stop, opened: time.Now(), pos: positions{format: first.Format, speech: t.s.pool.opts.SpeechLevel, still: first.Format.SamplesIn(t.still)},
-		marks: t.s.pool.opts.marks(t.transport(), t.model()).jitter(t.s.pool.opts.Jitter, t.s.pool.dice)}
+	st := t.newStream(w, first.Format, stop)
 	t.s.pool.governor.update(t.claim, 0, st.opened.Add(t.s.pool.opts.wall(st.marks.Hard)))
 	defer t.s.pool.governor.update(t.claim, 0, time.Time{})
 	if trial {
@@ -140,9 +139,19 @@ func (t *track) serve(ctx context.Context, first media.Chunk, trial bool) (end e
 	t.still, t.parked = st.still(), st.parks(why, end)
 	t.closedStream(number, st, why, end)
 	if t.parked {
-		t.decide(decision{what: didPark, text: fmt.Sprintf("nobody has spoken for %v; the next stream opens with the next word", rounded(t.still)), pos: end.to})
+		t.decideParked(end.to)
 	}
 	return end
+}
+
+func (t *track) newStream(w wire, f media.Format, stop context.CancelCauseFunc) *stream {
+	opts := &t.s.pool.opts
+	return &stream{t: t, wire: w, stop: stop, opened: time.Now(), pos: positions{format: f, speech: opts.SpeechLevel, still: f.SamplesIn(t.still)},
+		marks: opts.marks(t.transport(), t.model()).jitter(opts.Jitter, t.s.pool.dice)}
+}
+
+func (t *track) decideParked(pos int64) {
+	t.decide(decision{what: didPark, text: fmt.Sprintf("nobody has spoken for %v; the next stream opens with the next word", rounded(t.still)), pos: pos})
 }
 
 // first returns the chunk that a stream begins with.
@@ -155,18 +164,32 @@ func (t *track) first(ctx context.Context) (media.Chunk, error) {
 	return t.next(ctx)
 }
 
-func (t *track) open(ctx context.Context, l *lane, f media.Format) (wire, error) {
+func (t *track) open(ctx context.Context, l *lane, f media.Format) (w wire, err error) {
 	t.allFields = t.s.clients.bidi.all.Load()
-	return openWire(ctx, l, wireConfig{
-		transport:   t.transport(),
-		request:     t.request,
-		participant: t.participant.name,
-		format:      wireFormat(f),
-		language:    t.spoken,
-		model:       t.s.conv.Model,
-		wordTimes:   t.s.conv.WordTimes,
-		allFields:   t.allFields,
+	aside(func() {
+		w, err = openWire(ctx, l, wireConfig{
+			transport:   t.transport(),
+			request:     t.request,
+			participant: t.participant.name,
+			format:      wireFormat(f),
+			language:    t.spoken,
+			model:       t.s.conv.Model,
+			wordTimes:   t.s.conv.WordTimes,
+			allFields:   t.allFields,
+		})
 	})
+	return w, err
+}
+
+// aside does what needs a large stack on one that goes with it. A track's goroutine lives as
+// long as its call, and would keep it.
+func aside(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	<-done
 }
 
 // model is the speech model, as far as it is known.

@@ -73,7 +73,7 @@ func newTrack(s *Session, t Track, p *participant) *track {
 	tr := &track{
 		s: s, audio: t.Audio, language: language, changes: t.changes, ref: t.Ref, participant: p, client: t.Client, ends: t.ends,
 		log:     s.log.With("track", t.Ref.Track, "leg", t.Ref.Leg),
-		retries: newBackoff(s.pool.opts, retry), quota: newBackoff(s.pool.opts, wait),
+		retries: newBackoff(&s.pool.opts, retry), quota: newBackoff(&s.pool.opts, wait),
 	}
 	tr.info.state = StateWaiting
 	tr.results = newResults(tr, t.Ref.Number, t.Finals+1)
@@ -90,9 +90,7 @@ func (t *track) run(ctx context.Context, conversation bool) {
 		return
 	}
 	if _, ok := googleRoles[t.ref.Role]; !ok && t.client == nil {
-		p := event.Problem{Code: codeRoleNotAllowed, Text: fmt.Sprintf("Agent Assist streams end_user and human_agent only; a speaker of role %q is not sent: set the track's role in routes[]", t.ref.Role)}
-		t.tellRefused(p)
-		t.discardAll(ctx, DiscardNoParticipant)
+		t.refuseRole(ctx)
 		return
 	}
 	t.need = t.s.pool.opts.quotas(t.s.conv, t.model())
@@ -101,6 +99,11 @@ func (t *track) run(ctx context.Context, conversation bool) {
 	defer t.unpromise()
 	for t.step(ctx) {
 	}
+}
+
+func (t *track) refuseRole(ctx context.Context) {
+	t.tellRefused(event.Problem{Code: codeRoleNotAllowed, Text: fmt.Sprintf("Agent Assist streams end_user and human_agent only; a speaker of role %q is not sent: set the track's role in routes[]", t.ref.Role)})
+	t.discardAll(ctx, DiscardNoParticipant)
 }
 
 // step does the next thing: get a participant, or serve a stream. It returns false
@@ -132,11 +135,15 @@ func (t *track) join(ctx context.Context) error {
 		return err
 	}
 	defer t.participant.release()
-	if t.client != nil {
-		if err := t.meet(ctx); err != nil {
-			return err
+	var err error
+	aside(func() {
+		if t.client != nil {
+			err = t.meet(ctx)
+		} else {
+			err = t.s.ensure(ctx, t.participant)
 		}
-	} else if err := t.s.ensure(ctx, t.participant); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	t.s.mu.Lock()

@@ -159,8 +159,8 @@ func defaultTo[T int64 | time.Duration](v *T, def T) {
 // Run writes what the tapes hold until ctx ends, then once more, and closes the
 // spool. What tapes have not settled stays in the folder for the next process.
 func (s *Spool) Run(ctx context.Context) error {
-	// A cycle every three quarters of the interval leaves the rest for the disk.
-	tick := time.NewTicker(s.cfg.SyncInterval * 3 / 4)
+	// A cycle every two thirds of the interval leaves the rest for its breaks and the disk.
+	tick := time.NewTicker(s.cfg.SyncInterval * 2 / 3)
 	defer tick.Stop()
 	kick := make(chan struct{}, 1)
 	var syncer sync.WaitGroup
@@ -175,7 +175,7 @@ func (s *Spool) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			continue
 		}
-		s.cycle()
+		s.cycle(s.cfg.SyncInterval / 10)
 		select {
 		case kick <- struct{}{}:
 		default: // the disk is slow; the next sync takes all
@@ -184,19 +184,24 @@ func (s *Spool) Run(ctx context.Context) error {
 	close(kick)
 	syncer.Wait()
 	s.shut()
-	s.cycle()
+	s.cycle(0)
 	s.sync()
 	return s.close()
 }
 
 // Flush writes and syncs what the tapes hold now. Run does so by itself.
 func (s *Spool) Flush() {
-	s.cycle()
+	s.cycle(0)
 	s.sync()
 }
 
-// cycle writes what is new on each tape and deletes what nobody needs.
-func (s *Spool) cycle() {
+// tapesAtOnce is how many tapes are written before the audio of calls, which has no time to
+// wait, gets its turn: a millisecond's work.
+const tapesAtOnce = 16
+
+// cycle writes what is new on each tape and deletes what nobody needs. It takes breaks of
+// so long in all.
+func (s *Spool) cycle(breaks time.Duration) {
 	s.cycling.Lock()
 	defer s.cycling.Unlock()
 	s.mu.Lock()
@@ -205,7 +210,11 @@ func (s *Spool) cycle() {
 		s.tapes = append(s.tapes, f)
 	}
 	s.mu.Unlock()
-	for _, f := range s.tapes {
+	rest := breaks / time.Duration(1+len(s.tapes)/tapesAtOnce)
+	for i, f := range s.tapes {
+		if i > 0 && i%tapesAtOnce == 0 && rest > 0 {
+			time.Sleep(rest)
+		}
 		f.cycle()
 	}
 	clear(s.tapes)
