@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,7 +36,15 @@ const (
 	maxFills  = 16 // reads of one stream on one beat, when much has gathered
 )
 
-func newBeats() *beats { return &beats{epoch: time.Now(), wake: make(chan struct{}, 1)} }
+// newBeats returns a beat for each four cores: one has time for some two thousand streams.
+func newBeats() (all []*beats) {
+	for range (runtime.GOMAXPROCS(0) + 3) / 4 {
+		all = append(all, newBeat())
+	}
+	return all
+}
+
+func newBeat() *beats { return &beats{epoch: time.Now(), wake: make(chan struct{}, 1)} }
 
 // read reads a stream until something else than a round of audio comes of it, which the
 // caller must look at: an error of take, or whatever its own next read brings.
@@ -150,7 +159,7 @@ func (k *socket) gather() (smooth bool, err error) {
 			return false, nil
 		}
 		full := k.reader.Buffered() == k.reader.Size()
-		at := time.Now()
+		at, some := time.Now(), false
 		for {
 			whole, plain := nextMessage(k.reader)
 			if !plain || k.ending.Load() {
@@ -165,8 +174,11 @@ func (k *socket) gather() (smooth bool, err error) {
 			if err := k.take(k.server.work, k.buf, at); err != nil || k.phase != running {
 				return false, err
 			}
+			some = true
 		}
-		k.extend(at)
+		if some {
+			k.extend(at)
+		}
 		if !full {
 			break
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -182,7 +183,7 @@ func (k *socket) rest() error {
 		return nil
 	}
 	clear(k.fresh[:])
-	err := k.a.beats.read(k)
+	err := k.a.beats[rand.IntN(len(k.a.beats))].read(k)
 	clear(k.fresh[:])
 	return err
 }

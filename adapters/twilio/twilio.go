@@ -27,7 +27,7 @@ type Adapter struct {
 	tokens   tokens
 	attached attachments
 	dialer   *http.Transport // for the REST API
-	beats    *beats
+	beats    []*beats
 	stopped  atomic.Bool // Run is ending or has ended
 }
 
@@ -98,7 +98,9 @@ func (a *Adapter) Run(ctx context.Context, env adapter.Env, sink adapter.Sink) e
 	}
 	quiet := make(chan struct{})
 	var beating sync.WaitGroup
-	beating.Go(func() { a.beats.run(quiet) })
+	for _, b := range a.beats {
+		beating.Go(func() { b.run(quiet) })
+	}
 	served := make(chan struct{})
 	var serveErr error // valid once served is closed
 	go func() {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -39,6 +40,11 @@ func (p *program) serve() int {
 	// is the host's decision: it drains calls first, and the life line ends with it.
 	signal.Ignore(os.Interrupt, syscall.SIGTERM)
 
+	// Adapters keep little and throw away less: to collect garbage earlier than Go would
+	// by itself costs less time than it saves memory.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
 	log := newLogger(os.Stderr, slog.LevelDebug) // this very file: go-plugin swaps os.Stderr later
 	s := newServer(p, log)
 	go lifeline(os.Stdin, s) // ends with the process, as its name says
