@@ -45,7 +45,7 @@ const Linger = 5 * time.Millisecond
 // come with it: a sender waits for them no longer than GatheredLinger.
 const (
 	GatheredFrame  = 50 * time.Millisecond
-	GatheredLinger = 2 * time.Millisecond
+	GatheredLinger = time.Millisecond
 )
 
 // Limits of the session's stream.
