@@ -86,10 +86,10 @@ func (r *Reader) Pending() time.Duration {
 
 // Next returns the next d of audio, in buf's memory if that is large enough. It
 // waits until so much is there, and returns less where a segment, a pause or the
-// audio ends. Up to twice as much is returned whole: a piece that stays behind would wait
-// for the next d, and be followed by another. It fails with media.ErrParked when everything was read and nobody
-// writes, or nothing came for ParkAfter; with io.EOF after the last sample of an
-// ended tape; with ctx's error.
+// audio ends. Less than twice as much is returned whole: a piece that stays behind would
+// wait for the next d, and be followed by another. It fails with media.ErrParked when
+// everything was read and nobody writes, or nothing came for ParkAfter; with io.EOF after
+// the last sample of an ended tape; with ctx's error.
 func (r *Reader) Next(ctx context.Context, buf []byte, d time.Duration) (media.Chunk, error) {
 	for idle := false; ; {
 		c, end, err := r.next(buf, d, idle)
